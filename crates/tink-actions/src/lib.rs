@@ -1,0 +1,1 @@
+//! Action programs of our own, one static binary

@@ -1,0 +1,1 @@
+//! tink, the command line: run, lint, create, watch

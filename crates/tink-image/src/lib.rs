@@ -1,0 +1,1 @@
+//! OCI images: references, registry access, streaming pull and the layer store

@@ -1,0 +1,1 @@
+//! The wire: generated types of every generation, nothing else

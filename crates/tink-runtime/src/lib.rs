@@ -1,0 +1,1 @@
+//! The Runtime trait and one module per container engine

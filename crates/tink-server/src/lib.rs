@@ -1,0 +1,1 @@
+//! The server: workflows, their state machine and the wire to all workers

@@ -1,0 +1,1 @@
+//! Go text/template and Sprig rendering of templates with hardware data

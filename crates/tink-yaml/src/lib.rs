@@ -1,0 +1,1 @@
+//! YAML with positions: nodes, lenient scalars, JSON conversion and Go-compatible emission

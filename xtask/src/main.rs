@@ -1,0 +1,2 @@
+//! Everyday tasks.
+fn main() {}
