@@ -1,1 +1,65 @@
-//! End-to-end suites over the real binaries.
+//! The parts end-to-end tests are made of: real daemons, a real registry, the real binaries.
+//!
+//! Every part is a guard. It starts on a free loopback port or on a socket of its own, keeps its files in a directory
+//! of its own, writes its output to `target/e2e/<test>/`, and is ended by process id when it is dropped.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use tink_e2e::{Dockerd, Process, Registry, TestImage, scenario};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! scenario("hello_is_run_by_docker", |run| {
+//!     let registry = Registry::launch(run).auth("tink", "secret").start()?;
+//!     let image = registry.push("hello", "v1", &TestImage::busybox()?.cmd(["echo", "hello"]).build()?)?;
+//!     let docker = Dockerd::shared()?;
+//!     docker.login(run, &registry)?;
+//!     assert_eq!(docker.run(run, ["run", "--rm", &image.reference])?.stdout, "hello\n");
+//!
+//!     let server = Process::binary("tink-server")?.args(["--listen", "127.0.0.1:0"]).start(run)?;
+//!     server.wait_for_line("listening on", Duration::from_secs(10))?;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! `cargo xtask test` prepares the machine, builds the binaries and starts what tests share; it hands both on in the
+//! environment ([`BIN_DIR_VARIABLE`], [`DOCKER_SOCKET_VARIABLE`]). Without these, as under `cargo test -p tink-e2e`,
+//! the binaries are taken from the directory of the test program and an engine is started for that program alone.
+//!
+//! Limits: Linux, root, and the programs that `cargo xtask setup` installs. Nothing here talks to anything but loopback
+//! and network namespaces made here.
+
+mod binaries;
+mod bridge;
+mod capability_set;
+mod capture;
+mod census;
+mod certificate;
+mod containerd;
+mod dockerd;
+mod engine;
+mod eventually;
+mod http;
+mod image;
+mod image_push;
+mod netns;
+mod process;
+mod registry;
+mod run;
+mod services;
+
+pub use binaries::{BIN_DIR_VARIABLE, binary_path};
+pub use capability_set::{CapabilitySet, bound_spec};
+pub use capture::Capture;
+pub use census::{Census, Scope};
+pub use containerd::Containerd;
+pub use dockerd::Dockerd;
+pub use engine::{Engine, Finished};
+pub use eventually::eventually;
+pub use image::{BuiltImage, Compression, Flavour, TestImage};
+pub use image_push::PushedImage;
+pub use netns::NetNs;
+pub use process::{Launch, Process};
+pub use registry::{Registry, RegistryLaunch, Request};
+pub use run::{TestRun, scenario};
+pub use services::{DOCKER_SOCKET_VARIABLE, keep_services};

@@ -1,0 +1,79 @@
+//! A private containerd.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::{CapabilitySet, Process, TestRun, binaries, census};
+
+const START_DEADLINE: Duration = Duration::from_secs(30);
+
+/// containerd with a socket, state and runc of its own. Dropped, it is stopped, with what it ran.
+#[derive(Debug)]
+pub struct Containerd {
+    process: Process,
+    socket: PathBuf,
+}
+
+impl Containerd {
+    /// Starts it and waits until it serves.
+    ///
+    /// # Errors
+    /// When it is not installed or does not serve in time; its log says why.
+    pub fn start(run: &TestRun) -> Result<Self> {
+        let home = tempfile::Builder::new().prefix("cd-").tempdir_in(run.scratch())?.keep();
+        let socket = home.join("s");
+        let config = home.join("config.toml");
+        let text = format!(
+            "version = 2\nroot = '{home}/root'\nstate = '{home}/state'\n\
+             disabled_plugins = ['io.containerd.grpc.v1.cri', 'io.containerd.internal.v1.opt']\n\
+             [grpc]\naddress = '{socket}'\n",
+            home = home.display(),
+            socket = socket.display()
+        );
+        fs::write(&config, text).with_context(|| format!("failed to write {}", config.display()))?;
+        let mut path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+        if let Some(wrapper) = bounded_runc()? {
+            let bin = home.join("bin");
+            fs::create_dir(&bin).with_context(|| format!("failed to make {}", bin.display()))?;
+            symlink(&wrapper, bin.join("runc")).context("failed to link the runc wrapper")?;
+            path = format!("{}:{path}", bin.display());
+        }
+        let process = Process::program("containerd")?.arg("--config").arg(&config).env("PATH", path).start(run)?;
+        process.wait_for_line("containerd successfully booted", START_DEADLINE)?;
+        Ok(Self { process, socket })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The daemon itself, for a test that signals it.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        self.process.terminate(START_DEADLINE).ok();
+        // The shims live on without it, by design of containerd. Their command lines name the socket.
+        for (pid, _) in census::processes_marked(None, &self.socket) {
+            crate::process::kill_pid(pid);
+        }
+    }
+}
+
+/// The wrapper around runc, if this machine needs it: stock runc cannot make a privileged container without every
+/// capability.
+pub(crate) fn bounded_runc() -> Result<Option<PathBuf>> {
+    if CapabilitySet::bounding()?.missing().is_empty() {
+        return Ok(None);
+    }
+    binaries::companion_path("bounded-runc").map(Some)
+}
