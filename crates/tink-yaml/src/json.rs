@@ -46,7 +46,7 @@ impl Node {
             Resolved::Int(value) => Value::Number(value.into()),
             Resolved::Uint(value) => Value::Number(value.into()),
             Resolved::Float(value) => Value::Number(self.number(value)?),
-            Resolved::Timestamp | Resolved::Merge | Resolved::Text => Value::String(text.to_owned()),
+            Resolved::Timestamp | Resolved::Text => Value::String(text.to_owned()),
         })
     }
 
@@ -74,7 +74,7 @@ impl Node {
             Resolved::Uint(value) => value.to_string(),
             #[expect(clippy::cast_possible_truncation, reason = "sigs.k8s.io/yaml writes keys with 32 bits, too")]
             Resolved::Float(value) => float_text(f64::from(value as f32), true),
-            Resolved::Timestamp | Resolved::Merge | Resolved::Text => text.clone(),
+            Resolved::Timestamp | Resolved::Text => text.clone(),
         })
     }
 }

@@ -30,6 +30,7 @@ mod json;
 mod merge;
 mod node;
 mod parse;
+mod repair;
 mod resolve;
 mod scalar;
 mod timestamp;

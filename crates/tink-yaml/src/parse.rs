@@ -1,10 +1,12 @@
 //! From the parser's events to nodes, without recursion and within [`Bounds`].
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use crate::merge::finish_mapping;
+use crate::repair::Repairs;
 use crate::{Bounds, Kind, Node, Problem, Style, YamlError};
 
 /// The first document of a text.
@@ -21,15 +23,16 @@ pub struct First {
 /// # Errors
 /// The first problem, with its place: bad syntax, a broken bound, a duplicate key, a bad alias or merge key.
 pub fn parse_documents(text: &str, bounds: &Bounds) -> Result<Vec<Node>, YamlError> {
-    let mut loader = Loader::new(text, bounds)?;
-    let mut documents = Vec::new();
-    while let Some((node, _)) = loader.document()? {
-        if documents.len() == bounds.documents_max {
-            return Err(node.error(Problem::TooManyDocuments { max: bounds.documents_max }));
+    read(text, bounds, |loader| {
+        let mut documents = Vec::new();
+        while let Some((node, _)) = loader.document()? {
+            if documents.len() == bounds.documents_max {
+                return Err(node.error(Problem::TooManyDocuments { max: bounds.documents_max }));
+            }
+            documents.push(node);
         }
-        documents.push(node);
-    }
-    Ok(documents)
+        Ok(documents)
+    })
 }
 
 /// Parses only the first document of `text`, as Go's `yaml.Unmarshal` does: what follows it is not looked at.
@@ -37,11 +40,45 @@ pub fn parse_documents(text: &str, bounds: &Bounds) -> Result<Vec<Node>, YamlErr
 /// # Errors
 /// As [`parse_documents`], for that document.
 pub fn parse_first(text: &str, bounds: &Bounds) -> Result<First, YamlError> {
-    let mut loader = Loader::new(text, bounds)?;
-    let Some((node, _)) = loader.document()? else {
-        return Ok(First { node: None, second_line: None });
-    };
-    Ok(First { node: Some(node), second_line: loader.next_document_line() })
+    read(text, bounds, |loader| {
+        let Some((node, _)) = loader.document()? else {
+            return Ok(First { node: None, second_line: None });
+        };
+        let second_line = match loader.next_document_line() {
+            Ok(line) => line,
+            // After a single value the rest of the line was not looked at: `a: b: c` begins like one.
+            Err(error) if node.text().is_some() => return Err(error),
+            Err(error) => Some(error.line),
+        };
+        Ok(First { node: Some(node), second_line })
+    })
+}
+
+/// Loads `text`, again and again as long as a [repair](Repairs) helps.
+fn read<T>(
+    text: &str,
+    bounds: &Bounds,
+    load: impl Fn(&mut Loader<'_, '_>) -> Result<T, YamlError>,
+) -> Result<T, YamlError> {
+    if text.len() > bounds.text_bytes_max {
+        let problem = Problem::TextTooLong { bytes: text.len(), max: bounds.text_bytes_max };
+        return Err(YamlError::new(1, 1, problem));
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // Blanks that no line break follows are nothing to libyaml, but an empty line of a block to our parser.
+    let trimmed = text.trim_end_matches(' ');
+    let mut text = Cow::Borrowed(if trimmed.ends_with('\n') { trimmed } else { text });
+    let mut repairs = Repairs::default();
+    loop {
+        let error = match load(&mut Loader::new(&text, bounds, &repairs)) {
+            Ok(loaded) => return Ok(loaded),
+            Err(error) => error,
+        };
+        match repairs.repair(&text, &error) {
+            Some(repaired) => text = Cow::Owned(repaired),
+            None => return Err(error),
+        }
+    }
 }
 
 /// A collection that is still open.
@@ -71,47 +108,58 @@ struct Anchored {
 
 struct Loader<'text, 'bounds> {
     text: &'text str,
+    /// Characters of the text.
+    chars: usize,
     parser: Parser<'text, StrInput<'text>>,
     bounds: &'bounds Bounds,
+    repairs: &'bounds Repairs,
     used: Size,
     anchors: HashMap<usize, Anchored>,
     open: Vec<Open>,
 }
 
 impl<'text, 'bounds> Loader<'text, 'bounds> {
-    fn new(text: &'text str, bounds: &'bounds Bounds) -> Result<Self, YamlError> {
-        if text.len() > bounds.text_bytes_max {
-            let problem = Problem::TextTooLong { bytes: text.len(), max: bounds.text_bytes_max };
-            return Err(YamlError::new(1, 1, problem));
-        }
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Ok(Self {
+    fn new(text: &'text str, bounds: &'bounds Bounds, repairs: &'bounds Repairs) -> Self {
+        Self {
             text,
+            chars: text.chars().count(),
             parser: Parser::new_from_str(text),
             bounds,
+            repairs,
             used: Size::default(),
             anchors: HashMap::new(),
             open: Vec::new(),
-        })
+        }
     }
 
     fn next(&mut self) -> Result<Option<(Event<'text>, Span)>, YamlError> {
         match self.parser.next_event() {
             None => Ok(None),
             Some(Ok(event)) => Ok(Some(event)),
-            Some(Err(error)) => Err(syntax(self.text, &error, self.bounds)),
+            Some(Err(error)) => Err(self.syntax(&error)),
         }
     }
 
-    /// Line of the next document's start, if the text goes on and is YAML up to there.
-    fn next_document_line(&mut self) -> Option<usize> {
+    fn syntax(&self, error: &ScanError) -> YamlError {
+        let line = error.marker().line().max(1);
+        let column = self.repairs.column(line, error.marker().col() + 1);
+        // The scanner reads ahead of the events and has its own bound of 255 brackets.
+        if error.info().contains("recursion limit") {
+            return YamlError::new(line, column, Problem::TooDeep { max: self.bounds.depth_max.min(255) });
+        }
+        let at = self.text.lines().nth(line - 1).unwrap_or_default();
+        let before = line.checked_sub(2).and_then(|nth| self.text.lines().nth(nth)).unwrap_or_default();
+        let message = error.info().trim_end_matches('.').to_owned();
+        YamlError::new(line, column, Problem::Syntax { hint: hint(at, before, &message), message })
+    }
+
+    /// Line of the next document's start, if there is one.
+    fn next_document_line(&mut self) -> Result<Option<usize>, YamlError> {
         loop {
-            match self.next() {
-                Ok(Some((Event::DocumentStart(_), span))) => return Some(span.start.line()),
-                Ok(Some((Event::StreamEnd, _)) | None) => return None,
-                Ok(Some(_)) => {}
-                // Whatever follows is no part of the first document.
-                Err(error) => return Some(error.line),
+            match self.next()? {
+                Some((Event::DocumentStart(_), span)) => return Ok(Some(span.start.line())),
+                Some((Event::StreamEnd, _)) | None => return Ok(None),
+                Some(_) => {}
             }
         }
     }
@@ -122,13 +170,16 @@ impl<'text, 'bounds> Loader<'text, 'bounds> {
         self.anchors.clear();
         loop {
             let Some((event, span)) = self.next()? else { return Ok(None) };
-            let (line, column) = (span.start.line().max(1), span.start.col() + 1);
+            let line = span.start.line().max(1);
+            let column = self.repairs.column(line, span.start.col() + 1);
             let finished = match event {
                 Event::StreamEnd => return Ok(None),
                 Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => None,
                 Event::Alias(anchor) => Some(self.alias(anchor, line, column)?),
                 Event::Scalar(text, style, anchor, tag) => {
-                    let kind = Kind::Scalar { text: text.into_owned(), style: style_of(style) };
+                    let style = style_of(style);
+                    let text = self.as_libyaml_ends_it(text.into_owned(), style, span);
+                    let kind = Kind::Scalar { text, style };
                     let node = Node { kind, tag: tag_of(tag.as_deref()), line, column };
                     Some(self.scalar(node, anchor)?)
                 }
@@ -150,6 +201,18 @@ impl<'text, 'bounds> Loader<'text, 'bounds> {
                 return Ok(Some((document.node, document.height)));
             }
         }
+    }
+
+    /// A block that ends with the text, without a line break there, gets none from libyaml, but one from our parser.
+    fn as_libyaml_ends_it(&self, mut text: String, style: Style, span: Span) -> String {
+        if matches!(style, Style::Literal | Style::Folded)
+            && !self.text.ends_with(['\n', '\r'])
+            && span.end.index() >= self.chars
+            && text.ends_with('\n')
+        {
+            text.pop();
+        }
+        text
     }
 
     /// Counts `size` against the budget.
@@ -261,29 +324,17 @@ fn style_of(style: ScalarStyle) -> Style {
     }
 }
 
-/// `!!str` for YAML's own tags, `!name` for others, `None` for the non-specific `!`, which yaml.v3 ignores.
+/// `!!str` for YAML's own tags, `!name` for others, `!` for the non-specific tag.
 fn tag_of(tag: Option<&Tag>) -> Option<String> {
     let tag = tag?;
     let whole = format!("{}{}", tag.handle, tag.suffix);
-    if whole == "!" || whole.is_empty() {
+    if whole.is_empty() {
         return None;
     }
     Some(match whole.strip_prefix("tag:yaml.org,2002:") {
         Some(own) => format!("!!{own}"),
         None => whole,
     })
-}
-
-fn syntax(text: &str, error: &ScanError, bounds: &Bounds) -> YamlError {
-    let (line, column) = (error.marker().line().max(1), error.marker().col() + 1);
-    // The scanner reads ahead of the events and has its own bound of 255 brackets.
-    if error.info().contains("recursion limit") {
-        return YamlError::new(line, column, Problem::TooDeep { max: bounds.depth_max.min(255) });
-    }
-    let at = text.lines().nth(line - 1).unwrap_or_default();
-    let before = line.checked_sub(2).and_then(|nth| text.lines().nth(nth)).unwrap_or_default();
-    let message = error.info().trim_end_matches('.').to_owned();
-    YamlError::new(line, column, Problem::Syntax { hint: hint(at, before, &message), message })
 }
 
 /// What commonly lies behind an error on this line.

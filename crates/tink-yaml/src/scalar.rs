@@ -55,6 +55,9 @@ impl Node {
         match tag {
             None if *style != Style::Plain => return Ok(Resolved::Text),
             None => return Ok(resolve(text, table)),
+            // The non-specific tag makes text of everything in yaml.v2; yaml.v3 does as if it were not there.
+            Some("!") if table == Table::V2 || *style != Style::Plain => return Ok(Resolved::Text),
+            Some("!") => return Ok(resolve(text, table)),
             Some("!!str" | "!!binary") => return Ok(Resolved::Text),
             Some("!!bool" | "!!int" | "!!float" | "!!null" | "!!timestamp") => {}
             // Tags the libraries do not know leave the text as it is.

@@ -10,7 +10,8 @@ const WIDTH: usize = 80;
 impl Emitter {
     pub(super) fn string(&mut self, text: &str, key: bool) {
         let allowed = analyze(text);
-        let reads_as_text = resolve(text, Table::V2) == Resolved::Text && !is_base_60(text);
+        // Go leaves the key `<<` unquoted, which reads back as a merge; that one is not copied.
+        let reads_as_text = resolve(text, Table::V2) == Resolved::Text && !is_base_60(text) && !(key && text == "<<");
         // A scalar's own lines are indented one level below what holds it.
         let (depth, indent) = (self.depth, self.indent);
         self.indent = depth.map_or(2, |at| at + 2);
