@@ -1,2 +1,73 @@
-//! Everyday tasks.
-fn main() {}
+//! Everyday tasks, for people and for `.ci/run`: `cargo xtask <task>`.
+//!
+//! Each prints the commands it runs and how long they took. A task that starts something stops it, also on Ctrl-C.
+
+mod bench;
+mod ci;
+mod deny;
+mod elf;
+mod fuzz;
+mod interrupt;
+mod setup;
+mod shared_services;
+mod shell;
+mod static_build;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+cargo xtask <task>
+
+  setup                 install what the tests need (Debian and Ubuntu, as root); does nothing when all is there
+  test [--dist] [ARGS]  setup, build the programs, start the daemons that tests share, run all tests, stop them again;
+                        --dist tests the programs of `static`; ARGS go to `cargo test` (after `--`, to the tests)
+  bench [NAME]          run the benchmarks, or one of them
+  static                build the programs as they are shipped, one file each, into target/static/
+  lint                  formatting, clippy, and the licences, bans and sources of deny.toml
+  fuzz [--seconds N] [TARGET]
+                        fuzz each target of fuzz/, or one of them, for N seconds each (10)
+  ci                    lint, fuzz and test, as .ci/run does
+";
+
+fn main() -> ExitCode {
+    interrupt::watch();
+    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(if interrupt::interrupted() { 130 } else { 1 })
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let Some((task, rest)) = args.split_first() else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    match task.as_str() {
+        "setup" => without_arguments(rest).and_then(|()| setup::run()),
+        "test" => test::run(rest),
+        "bench" => bench::run(rest),
+        "static" => without_arguments(rest).and_then(|()| static_build::run().map(drop)),
+        "lint" => without_arguments(rest).and_then(|()| ci::lint()),
+        "fuzz" => fuzz::run(rest),
+        "ci" => without_arguments(rest).and_then(|()| ci::run()),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("there is no task `{other}`; the tasks are:\n\n{HELP}"),
+    }
+}
+
+fn without_arguments(rest: &[String]) -> Result<()> {
+    match rest {
+        [] => Ok(()),
+        [first, ..] => bail!("this task takes no arguments, but got `{first}`"),
+    }
+}

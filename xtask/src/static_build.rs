@@ -1,0 +1,37 @@
+//! The programs as they are shipped.
+//!
+//! Every build here links statically against glibc (.cargo/config.toml); what is shipped is also small (profile `dist`).
+//! Against musl, where wished: a Rust toolchain with the target `x86_64-unknown-linux-musl` and
+//! `cargo build --profile dist --target x86_64-unknown-linux-musl`; nothing in the code depends on the C library.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::elf::Linkage;
+use crate::{shell, workspace};
+
+/// Builds them, checks that they are static, and answers with their directory.
+pub(crate) fn run() -> Result<PathBuf> {
+    shell::run(shell::cargo().args(["build", "--locked", "--profile", "dist"]).args(workspace::program_args()))?;
+    let built = workspace::profile_dir("dist")?;
+    let directory = workspace::target_dir().join("static");
+    fs::create_dir_all(&directory).with_context(|| format!("failed to make {}", directory.display()))?;
+    for program in workspace::PROGRAMS {
+        let (from, to) = (built.join(program), directory.join(program));
+        let content = fs::read(&from).with_context(|| format!("failed to read {}", from.display()))?;
+        let linkage = Linkage::read(&content).with_context(|| format!("failed to read {}", from.display()))?;
+        if !linkage.is_static() {
+            bail!("{} is not static: {linkage:?}", from.display());
+        }
+        // Removed first: a running copy keeps its file, where writing into it would fail.
+        if to.exists() {
+            fs::remove_file(&to).with_context(|| format!("failed to remove {}", to.display()))?;
+        }
+        fs::copy(&from, &to).with_context(|| format!("failed to copy to {}", to.display()))?;
+        let hundredths = content.len() / 10_000;
+        println!("{:>3}.{:02} MB  {}", hundredths / 100, hundredths % 100, to.display());
+    }
+    Ok(directory)
+}
