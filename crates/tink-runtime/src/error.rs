@@ -21,6 +21,8 @@ pub enum Operation {
     Stop,
     /// Removing it.
     Remove,
+    /// Giving the engine an image archive.
+    Import,
 }
 
 impl fmt::Display for Operation {
@@ -34,6 +36,7 @@ impl fmt::Display for Operation {
             Self::Logs => "read the output of container",
             Self::Stop => "stop container",
             Self::Remove => "remove container",
+            Self::Import => "import image archive",
         })
     }
 }
@@ -64,6 +67,22 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
+    pub(crate) fn transient(operation: Operation, subject: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Transient { operation, subject: subject.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn permanent(operation: Operation, subject: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Permanent { operation, subject: subject.into(), reason: reason.into() }
+    }
+
+    /// Why, without what was being done.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Transient { reason, .. } | Self::Permanent { reason, .. } => reason,
+        }
+    }
+
     /// Whether trying again can help.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -3,14 +3,24 @@
 //! [`ContainerSpec`] says once what an action means; each engine translates it. What must be stored to find a
 //! container again after a crash of the worker is its [`HandleRecord`]; every call takes the record, none a live handle.
 
+mod credentials;
+mod docker;
 mod error;
+mod lines;
 mod log;
 mod progress;
 mod runtime;
+mod secret;
+mod select;
 mod spec;
 
+pub use credentials::RegistryCredentials;
+pub use docker::{DEFAULT_DOCKER_SOCKET, DockerRuntime};
 pub use error::{Operation, RuntimeError};
+pub use lines::LINE_BYTES_MAX;
 pub use log::{LogSink, OutputStream};
 pub use progress::{Progress, PullProgress};
 pub use runtime::{ExitCause, ExitStatus, HandleRecord, PullOutcome, Recovered, Runtime};
+pub use secret::Secret;
+pub use select::{Options, RuntimeChoice, SelectError, Selected, UnknownRuntime, select};
 pub use spec::{ContainerSpec, Identity, Purpose};

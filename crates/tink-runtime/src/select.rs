@@ -1,0 +1,154 @@
+//! Which engine runs the actions.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::{DEFAULT_DOCKER_SOCKET, DockerRuntime, RegistryCredentials, Runtime, RuntimeError};
+
+/// What `--runtime` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RuntimeChoice {
+    /// Docker where its socket answers, else the embedded runtime.
+    #[default]
+    Auto,
+    /// Docker.
+    Docker,
+    /// containerd.
+    Containerd,
+    /// The runtime in this very binary.
+    Embedded,
+}
+
+impl RuntimeChoice {
+    /// Every choice, for help texts.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Docker, Self::Containerd, Self::Embedded];
+}
+
+impl fmt::Display for RuntimeChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::Embedded => "embedded",
+        })
+    }
+}
+
+/// A text that names no runtime.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a runtime; auto, docker, containerd and embedded are")]
+pub struct UnknownRuntime(String);
+
+impl FromStr for RuntimeChoice {
+    type Err = UnknownRuntime;
+
+    /// Upper and lower case are the same, as in today's agent.
+    fn from_str(text: &str) -> Result<Self, UnknownRuntime> {
+        let known = Self::ALL.into_iter().find(|choice| choice.to_string().eq_ignore_ascii_case(text));
+        known.ok_or_else(|| UnknownRuntime(text.to_owned()))
+    }
+}
+
+/// What the engines need to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Docker's socket.
+    pub docker_socket: PathBuf,
+    /// Passwords, each for exactly one registry.
+    pub credentials: Vec<RegistryCredentials>,
+    /// Where the embedded runtime keeps images and containers.
+    pub state_dir: PathBuf,
+}
+
+impl Options {
+    /// Everything at its default, with this state directory.
+    #[must_use]
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            docker_socket: PathBuf::from(DEFAULT_DOCKER_SOCKET),
+            credentials: Vec::new(),
+            state_dir: state_dir.into(),
+        }
+    }
+}
+
+/// An engine, and why this one.
+#[derive(Clone, Debug)]
+pub struct Selected {
+    /// The engine.
+    pub runtime: Arc<dyn Runtime>,
+    /// One sentence for the log and for people.
+    pub why: String,
+}
+
+/// No engine could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// The one that was asked for does not answer.
+    #[error("failed to use the {choice} runtime: {reason}")]
+    Unavailable {
+        /// What was asked for.
+        choice: RuntimeChoice,
+        /// Why not, and what to do next.
+        reason: String,
+    },
+    /// This build does not have it.
+    #[error("failed to use the {choice} runtime: this build does not have it; use docker, embedded or auto")]
+    NotBuiltIn {
+        /// What was asked for.
+        choice: RuntimeChoice,
+    },
+}
+
+/// Chooses the engine and connects to it; what was chosen and why is logged once.
+///
+/// # Errors
+/// When the engine that was asked for is not there. `auto` fails only when none can be had.
+pub async fn select(choice: RuntimeChoice, options: &Options) -> Result<Selected, SelectError> {
+    let unavailable = |error: RuntimeError| SelectError::Unavailable { choice, reason: error.to_string() };
+    let selected = match choice {
+        RuntimeChoice::Docker => docker(options, "was asked for").await.map_err(unavailable)?,
+        RuntimeChoice::Containerd => return Err(SelectError::NotBuiltIn { choice }),
+        RuntimeChoice::Embedded => return Err(SelectError::NotBuiltIn { choice }),
+        RuntimeChoice::Auto => docker(options, "answers").await.map_err(unavailable)?,
+    };
+    tracing::info!(runtime = selected.runtime.name(), why = selected.why, "runtime chosen");
+    Ok(selected)
+}
+
+async fn docker(options: &Options, why: &str) -> Result<Selected, RuntimeError> {
+    let runtime = DockerRuntime::connect(&options.docker_socket, options.credentials.clone()).await?;
+    let why = format!("docker {why} at {} (API {})", options.docker_socket.display(), runtime.api_version());
+    Ok(Selected { runtime: Arc::new(runtime), why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_read_in_any_case() {
+        for choice in RuntimeChoice::ALL {
+            assert_eq!(choice.to_string().to_uppercase().parse(), Ok(choice));
+        }
+        let error = "podman".parse::<RuntimeChoice>().unwrap_err();
+        assert_eq!(error.to_string(), "\"podman\" is not a runtime; auto, docker, containerd and embedded are");
+    }
+
+    #[tokio::test]
+    async fn a_docker_that_was_asked_for_and_is_not_there_is_an_error() {
+        let options = Options { docker_socket: "/nonexistent/docker.sock".into(), ..Options::new("/nonexistent") };
+        let error = select(RuntimeChoice::Docker, &options).await.unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/docker.sock"), "{error}");
+        assert!(error.contains("is dockerd running"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_is_not_built_in_is_named() {
+        let error = select(RuntimeChoice::Containerd, &Options::new("/nonexistent")).await.unwrap_err();
+        assert!(error.to_string().starts_with("failed to use the containerd runtime: this build does not have it"));
+    }
+}
