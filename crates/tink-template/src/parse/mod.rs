@@ -44,11 +44,7 @@ pub struct Parsed {
 ///
 /// # Errors
 /// Every problem of the text at once, each with its place, its field, what was found and what is allowed.
-pub fn parse(
-    text: &str,
-    limits: &Limits,
-    map: &dyn Fn(usize) -> Option<usize>,
-) -> Result<Parsed, ParseErrors> {
+pub fn parse(text: &str, limits: &Limits, map: &dyn Fn(usize) -> Option<usize>) -> Result<Parsed, ParseErrors> {
     let mut reader = Reader::new(map);
     let bounds = Bounds {
         text_bytes_max: limits.rendered_bytes_max,
