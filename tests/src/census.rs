@@ -212,7 +212,7 @@ fn mentions(text: &str, path: &Path) -> bool {
     text.contains(path.to_string_lossy().as_ref())
 }
 
-fn names_in(directory: &str) -> Vec<String> {
+pub(crate) fn names_in(directory: &str) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }

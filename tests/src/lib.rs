@@ -47,6 +47,7 @@ mod process;
 mod registry;
 mod run;
 mod services;
+mod sweep;
 
 pub use binaries::{BIN_DIR_VARIABLE, binary_path};
 pub use capability_set::{CapabilitySet, bound_spec};
@@ -63,3 +64,4 @@ pub use process::{Launch, Process};
 pub use registry::{Registry, RegistryLaunch, Request};
 pub use run::{TestRun, scenario};
 pub use services::{DOCKER_SOCKET_VARIABLE, keep_services};
+pub use sweep::sweep_when_input_ends;

@@ -183,7 +183,8 @@ impl Registry {
         Ok(self.client(credentials)?.send("GET", "/v2/", &[], &[])?.status().as_u16())
     }
 
-    /// What was asked of it since it was started last, in the order of the answers.
+    /// What was asked of it since it was started last, in the order of the answers. A line comes a little after its
+    /// answer: look with [`eventually`](crate::eventually).
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         let Some(process) = &self.process else { return Vec::new() };

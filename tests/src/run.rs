@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use crate::census;
+use crate::sweep;
 
 /// The environment variable that marks every process a run started, and what those start in turn.
 pub(crate) const RUN_VARIABLE: &str = "TINK_E2E_RUN";
@@ -59,6 +59,7 @@ impl TestRun {
         let scratch =
             tempfile::Builder::new().prefix("tke-").tempdir().context("failed to make a scratch directory")?;
         let scratch_path = scratch.path().to_path_buf();
+        sweep::open(&scratch_path);
         Ok(Self { name: name.to_owned(), log_dir, scratch: Some(scratch), scratch_path, logs: AtomicU32::new(0) })
     }
 
@@ -89,7 +90,7 @@ impl TestRun {
 
     /// The mark that all processes of this run carry in their environment.
     pub(crate) fn mark(&self) -> String {
-        format!("{RUN_VARIABLE}={}", self.scratch_path.display())
+        mark_of(&self.scratch_path)
     }
 
     /// Prints the end of every log to stderr.
@@ -118,29 +119,20 @@ impl Drop for TestRun {
             self.print_logs();
         }
         // What a killed worker left behind must not outlive the test; whether it may leave it is for the test to say.
-        for (pid, command) in census::processes_marked(Some(&self.mark()), &self.scratch_path) {
-            eprintln!("{}: ending what was left running: {pid} {command}", self.name);
-            crate::process::kill_pid(pid);
-        }
-        for mount in census::mounts_below(&self.scratch_path) {
-            eprintln!("{}: unmounting what was left mounted: {}", self.name, mount.display());
-            if let Err(error) = rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH) {
-                eprintln!("{}: failed to unmount {}: {error}", self.name, mount.display());
-            }
-        }
-        let scratch_name = self.scratch_path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for cgroup in census::cgroups_where(|name| name == scratch_name) {
-            if let Err(error) = fs::remove_dir(&cgroup) {
-                eprintln!("{}: failed to remove {}: {error}", self.name, cgroup.display());
-            }
-        }
+        sweep::sweep_run(&self.name, &self.scratch_path);
         let Some(scratch) = self.scratch.take() else { return };
         if std::env::var_os(KEEP_VARIABLE).is_some() {
             eprintln!("{}: kept {}", self.name, scratch.keep().display());
         } else if let Err(error) = scratch.close() {
             eprintln!("{}: failed to remove {}: {error}", self.name, self.scratch_path.display());
         }
+        sweep::close(&self.scratch_path);
     }
+}
+
+/// The mark of the run with this scratch directory.
+pub(crate) fn mark_of(scratch: &Path) -> String {
+    format!("{RUN_VARIABLE}={}", scratch.display())
 }
 
 /// `target/e2e` of the workspace.

@@ -50,8 +50,8 @@ fn start_keeper() -> Result<(Child, Engine)> {
     Ok((child, Engine::at(PathBuf::from(socket))))
 }
 
-/// The whole of `tink-e2e-services`: starts the daemons, prints `NAME=VALUE` lines for the environment of tests, an
-/// empty line, and stops everything when standard input ends.
+/// What `tink-e2e-services` does without arguments: starts the daemons, prints `NAME=VALUE` lines for the environment of
+/// tests, an empty line, and stops everything when standard input ends.
 ///
 /// # Errors
 /// When a daemon does not start.

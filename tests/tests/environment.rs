@@ -2,12 +2,14 @@
 
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tink_e2e::{
-    Census, Compression, Containerd, Dockerd, Flavour, NetNs, Process, Registry, Scope, TestImage, scenario,
+    Census, Compression, Containerd, Dockerd, Flavour, NetNs, Process, Registry, Scope, TestImage, TestRun, eventually,
+    scenario,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -19,7 +21,10 @@ fn a_registry_lets_in_the_right_password_alone() -> Result<()> {
         assert_eq!(registry.status_for(Some(("tink", "right")))?, 200);
         assert_eq!(registry.status_for(Some(("tink", "wrong")))?, 401);
         assert_eq!(registry.status_for(None)?, 401);
-        assert_eq!(registry.requests().len(), 3);
+        eventually("three lines in the access log", SOON, || {
+            let requests = registry.requests();
+            if requests.len() == 3 { Ok(()) } else { Err(format!("{requests:?}")) }
+        })?;
         Ok(())
     })
 }
@@ -50,11 +55,15 @@ fn a_registry_keeps_its_port_and_content_over_an_outage() -> Result<()> {
         assert_eq!(registry.address(), address);
         assert_eq!(pushed.reference, format!("{address}/some/thing:v1"));
         assert_eq!(registry.push("some/thing", "v1", &image)?.digest, pushed.digest);
-        ensure!(
-            !registry.requests().iter().any(|request| request.method == "POST"),
-            "blobs were lost: {:?}",
-            registry.requests()
-        );
+        let requests = eventually("the push in the access log", SOON, || {
+            let requests = registry.requests();
+            if requests.iter().any(|request| request.method == "PUT") {
+                Ok(requests)
+            } else {
+                Err(format!("{requests:?}"))
+            }
+        })?;
+        ensure!(!requests.iter().any(|request| request.method == "POST"), "blobs were lost: {requests:?}");
         Ok(())
     })
 }
@@ -162,6 +171,37 @@ fn a_cable_can_be_pulled_and_plugged() -> Result<()> {
         assert!(!ping()?);
         one.plug(&device)?;
         assert!(ping()?);
+        Ok(())
+    })
+}
+
+/// Prepares what [`what_a_killed_test_program_started_is_taken_away`] kills.
+#[test]
+#[ignore = "run, and killed, by what_a_killed_test_program_started_is_taken_away"]
+fn a_victim() -> Result<()> {
+    let run = TestRun::new("a_victim")?;
+    let mut sleeper = Process::program("sleep")?.arg("30").start(&run)?;
+    println!("victim {} {}", sleeper.pid(), run.scratch().display());
+    sleeper.wait(Duration::from_secs(60))?;
+    Ok(())
+}
+
+#[test]
+fn what_a_killed_test_program_started_is_taken_away() -> Result<()> {
+    scenario("what_a_killed_test_program_started_is_taken_away", |run| {
+        let program = std::env::current_exe()?;
+        let args = ["--ignored", "--exact", "a_victim", "--nocapture"];
+        let mut victim = Process::program(&program.to_string_lossy())?.named("victim").args(args).start(run)?;
+        let line = victim.stdout().wait_for_line("victim ", SOON)?;
+        let mut words = line.split("victim ").nth(1).unwrap_or_default().split(' ');
+        let (pid, scratch) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        ensure!(Path::new("/proc").join(pid).exists() && Path::new(scratch).exists(), "no victim in `{line}`");
+        victim.kill()?;
+        eventually("the end of all the victim had", SOON, || {
+            if Path::new(scratch).exists() { Err(format!("{scratch} is there")) } else { Ok(()) }
+        })?;
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        ensure!(state.is_empty() || state.contains(") Z "), "the victim's child lives: {state}");
         Ok(())
     })
 }
