@@ -42,9 +42,7 @@ pub fn render(source: &str, data: &Data, limits: &Limits) -> Result<Rendered, Re
     let context = Context::new(data.now_unix_s());
     let mut output = Output::new(limits.rendered_bytes_max);
     let root = data.root();
-    Executor::new(&templates, &context, &lines, &mut output)
-        .run(NAME, &root)
-        .map_err(|stop| stopped(&lines, *stop))?;
+    Executor::new(&templates, &context, &lines, &mut output).run(NAME, &root).map_err(|stop| stopped(&lines, *stop))?;
     let (bytes, origins) = output.finish();
     let text = String::from_utf8(bytes).map_err(|fault| {
         let byte = fault.utf8_error().valid_up_to();
@@ -66,10 +64,8 @@ fn parsed(source: &str, limits: &Limits) -> Result<syntax::Templates, RenderErro
     if source.len() > limits.source_bytes_max {
         return Err(RenderError::SourceTooLarge { bytes: source.len(), bytes_max: limits.source_bytes_max });
     }
-    syntax::parse(NAME, source, &|name| functions::find(name).is_some()).map_err(|fault| RenderError::Syntax {
-        at: place(&LineIndex::new(source), fault.at),
-        problem: fault.problem,
-    })
+    syntax::parse(NAME, source, &|name| functions::find(name).is_some())
+        .map_err(|fault| RenderError::Syntax { at: place(&LineIndex::new(source), fault.at), problem: fault.problem })
 }
 
 fn place(lines: &LineIndex<'_>, at: usize) -> Position {
@@ -82,8 +78,6 @@ fn stopped(lines: &LineIndex<'_>, stop: Stop) -> RenderError {
     match stop.kind {
         StopKind::Problem(problem) => RenderError::Execution { at, problem },
         StopKind::Limit(problem) => RenderError::LimitReached { at, problem },
-        StopKind::MissingKey { key, parent, keys } => {
-            RenderError::MissingKey { at, key, parent, available: keys }
-        }
+        StopKind::MissingKey { key, parent, keys } => RenderError::MissingKey { at, key, parent, available: keys },
     }
 }

@@ -23,12 +23,7 @@ impl Context {
     pub(crate) fn new(now_unix_s: Option<i64>) -> Self {
         // The randomness of the standard library's hash maps is enough for `shuffle` and `randInt`; keys come from ring.
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
-        Self {
-            work_left: Cell::new(WORK_MAX),
-            now_unix_s,
-            random: Cell::new(seed | 1),
-            changed: RefCell::default(),
-        }
+        Self { work_left: Cell::new(WORK_MAX), now_unix_s, random: Cell::new(seed | 1), changed: RefCell::default() }
     }
 
     /// Takes units of work from the budget.
@@ -48,9 +43,7 @@ impl Context {
     /// Announces text of that many bytes, before it is made.
     pub(crate) fn produce(&self, bytes: usize) -> Result<(), Fault> {
         if bytes > STRING_BYTES_MAX {
-            return Err(Fault::limit(format!(
-                "text of {bytes} bytes; a function may make at most {STRING_BYTES_MAX}"
-            )));
+            return Err(Fault::limit(format!("text of {bytes} bytes; a function may make at most {STRING_BYTES_MAX}")));
         }
         self.work(u64::try_from(bytes / 8).unwrap_or(u64::MAX))
     }

@@ -116,14 +116,7 @@ impl<'t> Executor<'t> {
     }
 
     /// `and` and `or` evaluate only as many arguments as they need.
-    fn and_or(
-        &mut self,
-        at: usize,
-        name: &str,
-        args: &'t [Expr],
-        last: Option<Value>,
-        dot: &Value,
-    ) -> Outcome<Value> {
+    fn and_or(&mut self, at: usize, name: &str, args: &'t [Expr], last: Option<Value>, dot: &Value) -> Outcome<Value> {
         if args.is_empty() && last.is_none() {
             return Err(Stop::new(at, format!("`{name}` wants at least 1 argument")));
         }

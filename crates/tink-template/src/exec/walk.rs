@@ -51,7 +51,9 @@ impl<'t> Executor<'t> {
         if self.depth > DEPTH_MAX {
             return Err(Stop::limit(
                 at,
-                format!("templates and blocks call each other more than {DEPTH_MAX} levels deep; does a template call itself?"),
+                format!(
+                    "templates and blocks call each other more than {DEPTH_MAX} levels deep; does a template call itself?"
+                ),
             ));
         }
         Ok(())
@@ -215,7 +217,10 @@ impl<'t> Executor<'t> {
                 *slot = value.clone();
                 Ok(())
             }
-            None => Err(Stop::new(at, format!("the variable {name} is assigned but not declared; declare it with `{name} :=`"))),
+            None => Err(Stop::new(
+                at,
+                format!("the variable {name} is assigned but not declared; declare it with `{name} :=`"),
+            )),
         }
     }
 

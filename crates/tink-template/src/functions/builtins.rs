@@ -39,9 +39,7 @@ fn call(_: &Context, args: &[Value]) -> Returned {
 
 fn printf(context: &Context, args: &[Value]) -> Returned {
     match args.split_first() {
-        Some((Value::Str(format), rest)) => {
-            Ok(Value::Str(sprintf(context, &format.to_str_lossy(), rest)?))
-        }
+        Some((Value::Str(format), rest)) => Ok(Value::Str(sprintf(context, &format.to_str_lossy(), rest)?)),
         _ => Err(Fault::new("the format must be a string")),
     }
 }

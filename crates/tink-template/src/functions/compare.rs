@@ -14,9 +14,7 @@ pub(super) const TABLE: &[Function] = &[
     fixed("lt", &[Any, Any], |_, args| ordered(args, |order| order == Some(Ordering::Less))),
     fixed("le", &[Any, Any], |_, args| ordered(args, |order| matches!(order, Some(Ordering::Less | Ordering::Equal)))),
     // Go negates `le` and `lt` here, which tells for NaN.
-    fixed("gt", &[Any, Any], |_, args| {
-        ordered(args, |order| !matches!(order, Some(Ordering::Less | Ordering::Equal)))
-    }),
+    fixed("gt", &[Any, Any], |_, args| ordered(args, |order| !matches!(order, Some(Ordering::Less | Ordering::Equal)))),
     fixed("ge", &[Any, Any], |_, args| ordered(args, |order| order != Some(Ordering::Less))),
 ];
 
@@ -46,9 +44,7 @@ fn equal(left: &Value, right: &Value) -> Result<bool, Fault> {
         (Value::Str(a), Value::Str(b)) => Ok(a == b),
         #[expect(clippy::float_cmp, reason = "Go compares exactly, too")]
         (Value::Float(a), Value::Float(b)) => Ok(a == b),
-        (Value::Int(..) | Value::Uint(..), Value::Int(..) | Value::Uint(..)) => {
-            Ok(integer(left) == integer(right))
-        }
+        (Value::Int(..) | Value::Uint(..), Value::Int(..) | Value::Uint(..)) => Ok(integer(left) == integer(right)),
         (Value::Nil, other) | (other, Value::Nil) => Ok(is_nil(other)),
         _ if is_basic(left) || is_basic(right) => Err(incompatible(left, right)),
         // Only the nil ones of these types can be compared.
@@ -103,7 +99,9 @@ fn ordered(args: &[Value], holds: fn(Option<Ordering>) -> bool) -> Returned {
     let order = match (left, right) {
         (Value::Str(a), Value::Str(b)) => Some(a.cmp(b)),
         (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
-        (Value::Int(..) | Value::Uint(..), Value::Int(..) | Value::Uint(..)) => Some(integer(left).cmp(&integer(right))),
+        (Value::Int(..) | Value::Uint(..), Value::Int(..) | Value::Uint(..)) => {
+            Some(integer(left).cmp(&integer(right)))
+        }
         (Value::Bool(_), Value::Bool(_)) => return Err(Fault::new("bools have no order")),
         _ if is_basic(left) && is_basic(right) => return Err(incompatible(left, right)),
         _ => {

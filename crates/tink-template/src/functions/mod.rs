@@ -1,7 +1,31 @@
 //! The functions: Go's built-in ones, Sprig's hermetic ones and Tinkerbell's own, one file a family.
 
+mod args;
 mod builtins;
+mod case;
+mod ciphers;
 mod compare;
+mod constraint;
+mod convert;
+mod dates;
+mod decimal;
+mod defaults;
+mod dicts;
+mod durations;
+mod encoding;
+mod lists;
+mod math;
+mod merge;
+mod naming;
+mod paths;
+mod random;
+mod regex;
+mod strings;
+mod timelayout;
+mod times;
+mod tinkerbell;
+mod urls;
+mod versions;
 
 use crate::exec::{Context, Fault};
 use crate::value::{IntType, UintType, Value};
@@ -99,20 +123,12 @@ impl Function {
 }
 
 /// A function with a fixed number of parameters.
-const fn fixed(
-    name: &'static str,
-    params: &'static [Param],
-    body: fn(&Context, &[Value]) -> Returned,
-) -> Function {
+const fn fixed(name: &'static str, params: &'static [Param], body: fn(&Context, &[Value]) -> Returned) -> Function {
     Function { name, params, variadic: false, body }
 }
 
 /// A function whose last parameter takes any number of arguments.
-const fn variadic(
-    name: &'static str,
-    params: &'static [Param],
-    body: fn(&Context, &[Value]) -> Returned,
-) -> Function {
+const fn variadic(name: &'static str, params: &'static [Param], body: fn(&Context, &[Value]) -> Returned) -> Function {
     Function { name, params, variadic: true, body }
 }
 
@@ -120,6 +136,21 @@ const fn variadic(
 const FAMILIES: &[&[Function]] = &[
     builtins::TABLE,
     compare::TABLE,
+    strings::TABLE,
+    case::TABLE,
+    naming::TABLE,
+    math::TABLE,
+    lists::TABLE,
+    dicts::TABLE,
+    defaults::TABLE,
+    regex::TABLE,
+    encoding::TABLE,
+    ciphers::TABLE,
+    paths::TABLE,
+    urls::TABLE,
+    versions::TABLE,
+    dates::TABLE,
+    tinkerbell::TABLE,
 ];
 
 /// The function of that name.

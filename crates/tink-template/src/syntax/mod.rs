@@ -6,6 +6,7 @@ mod node;
 mod parser;
 mod token;
 
+pub(crate) use literal::{parse_float, parse_int};
 pub(crate) use node::{Branch, Command, Expr, List, Node, Number, Pipe, describe};
 pub(crate) use parser::{Templates, parse};
 

@@ -8,13 +8,20 @@ pub(crate) type List = Vec<Node>;
 #[derive(Debug)]
 pub(crate) enum Node {
     /// Literal text and where it starts, after trimming.
-    Text { at: usize, text: GoStr },
+    Text {
+        at: usize,
+        text: GoStr,
+    },
     /// `{{pipeline}}`.
     Action(Pipe),
     If(Branch),
     Range(Branch),
     With(Branch),
-    Template { at: usize, name: String, pipe: Option<Pipe> },
+    Template {
+        at: usize,
+        name: String,
+        pipe: Option<Pipe>,
+    },
     Break,
     Continue,
 }

@@ -320,13 +320,8 @@ impl<'s> Parser<'s, '_> {
     // Pipelines.
 
     fn pipeline(&mut self, context: &'static str, end: Kind) -> Parsed<Pipe> {
-        let mut pipe = Pipe {
-            at: self.peek_non_space()?.at,
-            end: 0,
-            assigns: false,
-            variables: Vec::new(),
-            commands: Vec::new(),
-        };
+        let mut pipe =
+            Pipe { at: self.peek_non_space()?.at, end: 0, assigns: false, variables: Vec::new(), commands: Vec::new() };
         self.declarations(context, &mut pipe)?;
         loop {
             let token = self.next_non_space()?;

@@ -77,11 +77,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn object<'v>(
-        &mut self,
-        entries: impl Iterator<Item = (String, &'v Value)>,
-        depth: usize,
-    ) -> Result<(), Fault> {
+    fn object<'v>(&mut self, entries: impl Iterator<Item = (String, &'v Value)>, depth: usize) -> Result<(), Fault> {
         self.out.push('{');
         let mut count = 0;
         for (key, value) in entries {

@@ -6,7 +6,8 @@ use crate::value::{GoStr, Value};
 
 /// `fmt.Sprintf`. Mistakes in the format are reported in the text, as in Go.
 pub(crate) fn sprintf(context: &Context, format: &str, args: &[Value]) -> Result<GoStr, Fault> {
-    let mut state = State { out: Printer::new(context), rest: format, args, next: 0, reordered: false, good_index: true };
+    let mut state =
+        State { out: Printer::new(context), rest: format, args, next: 0, reordered: false, good_index: true };
     while let Some(at) = state.rest.find('%') {
         let (text, rest) = state.rest.split_at(at);
         state.out.push(text)?;

@@ -67,9 +67,7 @@ impl Integer {
         }
         let wanted = match (flags.precision, flags.width) {
             (Some(precision), _) => precision,
-            (None, Some(width)) if flags.zero && !flags.minus => {
-                width.saturating_sub(sign.len())
-            }
+            (None, Some(width)) if flags.zero && !flags.minus => width.saturating_sub(sign.len()),
             _ => 0,
         };
         let zeros = "0".repeat(wanted.saturating_sub(digits.len()));

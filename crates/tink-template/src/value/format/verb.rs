@@ -64,14 +64,10 @@ impl<'c> Printer<'c> {
         self.context.work(1)?;
         match value {
             Value::Nil if verb == 'v' => self.padded(b"<nil>", flags, ' '),
-            Value::Bool(b) if matches!(verb, 'v' | 't') => {
-                self.padded(if *b { b"true" } else { b"false" }, flags, ' ')
-            }
+            Value::Bool(b) if matches!(verb, 'v' | 't') => self.padded(if *b { b"true" } else { b"false" }, flags, ' '),
             Value::Int(_, n) => self.integer(value, Integer::from(*n), verb, flags),
             // A byte prints in hexadecimal under %#v.
-            Value::Uint(_, n) if verb == 'v' && flags.sharp => {
-                self.integer(value, Integer::from(*n), 'x', flags)
-            }
+            Value::Uint(_, n) if verb == 'v' && flags.sharp => self.integer(value, Integer::from(*n), 'x', flags),
             Value::Uint(_, n) => self.integer(value, Integer::from(*n), verb, flags),
             Value::Float(f) => self.float(value, *f, verb, flags),
             Value::Str(text) => self.string(value, text.as_bytes(), verb, flags),
@@ -196,14 +192,7 @@ impl<'c> Printer<'c> {
     }
 
     /// An item of a composite: a nil in it is an interface.
-    fn inner(
-        &mut self,
-        value: &Value,
-        element: &str,
-        verb: char,
-        flags: &Flags,
-        depth: usize,
-    ) -> Result<(), Fault> {
+    fn inner(&mut self, value: &Value, element: &str, verb: char, flags: &Flags, depth: usize) -> Result<(), Fault> {
         if matches!(value, Value::Nil) {
             if verb == 'v' && flags.sharp {
                 return self.push(&format!("{element}(nil)"));
@@ -213,13 +202,7 @@ impl<'c> Printer<'c> {
         self.value(value, verb, flags, depth + 1)
     }
 
-    fn fields(
-        &mut self,
-        body: &crate::value::Struct,
-        verb: char,
-        flags: &Flags,
-        depth: usize,
-    ) -> Result<(), Fault> {
+    fn fields(&mut self, body: &crate::value::Struct, verb: char, flags: &Flags, depth: usize) -> Result<(), Fault> {
         let go_syntax = verb == 'v' && flags.sharp;
         if go_syntax {
             self.push(body.kind.name)?;
