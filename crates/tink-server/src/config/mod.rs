@@ -1,0 +1,184 @@
+//! Everything that can be set, in one struct. Sources in order: flag, environment, default.
+
+mod error;
+mod print;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::store::sqlite::Place;
+
+pub use error::ConfigError;
+pub use values::{Listen, LogFormat};
+
+/// Longest hold that is accepted: proxies and agents in between give up on calls that say nothing for long.
+const HOLD_MAX: Duration = Duration::from_secs(10 * 60);
+/// Smallest message limit: below it, an agent's attributes do not fit.
+const MESSAGE_BYTES_MIN: usize = 64 * 1024;
+
+/// Keeps workflows, hands their actions to workers, and takes their reports.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tink-server", version, max_term_width = 110)]
+pub struct Config {
+    /// Address of the gRPC port, for workers and the tink CLI
+    #[arg(long, env = "TINK_SERVER_GRPC_ADDR", value_name = "IP:PORT", default_value = "0.0.0.0:42113")]
+    pub grpc_addr: SocketAddr,
+
+    /// Address of the HTTP port (/healthz, /readyz, /metrics, /version), or `off`
+    #[arg(long, env = "TINK_SERVER_HTTP_ADDR", value_name = "IP:PORT", default_value = "0.0.0.0:42114")]
+    pub http_addr: Listen,
+
+    /// The data file; `temporary` keeps everything only until the server stops
+    #[arg(long, env = "TINK_SERVER_DATA", value_name = "FILE", default_value = "/var/lib/tink/tink.db")]
+    pub data: Place,
+
+    /// Certificate of the gRPC port and its intermediates, PEM; read again on SIGHUP
+    #[arg(long, env = "TINK_SERVER_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate, PEM
+    #[arg(long, env = "TINK_SERVER_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Serve gRPC without TLS: everybody on the network can read and change everything
+    #[arg(long, env = "TINK_SERVER_INSECURE", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", action = clap::ArgAction::Set, value_name = "true|false")]
+    pub insecure: bool,
+
+    /// How long a worker's call is held open when there is no work
+    #[arg(long, env = "TINK_SERVER_HOLD", value_name = "DURATION", default_value = "50s", value_parser = values::duration)]
+    pub hold: Duration,
+
+    /// How long a stop waits for calls to finish
+    #[arg(long, env = "TINK_SERVER_SHUTDOWN_GRACE", value_name = "DURATION", default_value = "5s",
+          value_parser = values::duration)]
+    pub shutdown_grace: Duration,
+
+    /// Bytes of a gRPC message that are accepted
+    #[arg(long, env = "TINK_SERVER_MESSAGE_BYTES_MAX", value_name = "BYTES", default_value = "4194304")]
+    pub message_bytes_max: usize,
+
+    /// gRPC connections at once; more wait
+    #[arg(long, env = "TINK_SERVER_CONNECTIONS_MAX", value_name = "COUNT", default_value = "10000")]
+    pub connections_max: usize,
+
+    /// Newest events kept of each workflow
+    #[arg(long, env = "TINK_SERVER_EVENTS_PER_WORKFLOW", value_name = "COUNT", default_value = "2000")]
+    pub events_per_workflow: u32,
+
+    /// Newest events kept in all
+    #[arg(long, env = "TINK_SERVER_EVENTS_TOTAL", value_name = "COUNT", default_value = "200000")]
+    pub events_total: u32,
+
+    /// Form of the log: auto (text on a terminal, else json), text or json
+    #[arg(long, env = "TINK_SERVER_LOG_FORMAT", value_name = "FORMAT", default_value = "auto")]
+    pub log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, or a filter as RUST_LOG takes it
+    #[arg(long, env = "RUST_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log_level: String,
+
+    /// Print every setting with its value and source, and end
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+impl Config {
+    /// For a server inside another program: loopback, free ports, plaintext, nothing kept.
+    pub fn embedded() -> Self {
+        Self {
+            grpc_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            http_addr: Listen::At(SocketAddr::from(([127, 0, 0, 1], 0))),
+            data: Place::Temporary,
+            tls_cert: None,
+            tls_key: None,
+            insecure: true,
+            hold: Duration::from_secs(50),
+            shutdown_grace: Duration::from_secs(5),
+            message_bytes_max: 4 * 1024 * 1024,
+            connections_max: 10_000,
+            events_per_workflow: 2000,
+            events_total: 200_000,
+            log_format: LogFormat::Auto,
+            log_level: "info".to_owned(),
+            print_config: false,
+        }
+    }
+
+    /// Checks what can be checked without touching anything.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the flag, the value and what to do.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        match (&self.tls_cert, &self.tls_key, self.insecure) {
+            (Some(_), Some(_), true) => return Err(ConfigError::TlsAndInsecure),
+            (Some(_), Some(_), false) | (None, None, true) => {}
+            (None, None, false) => return Err(ConfigError::NoTls),
+            (Some(_), None, _) => return Err(ConfigError::HalfTls { given: "--tls-cert", missing: "--tls-key" }),
+            (None, Some(_), _) => return Err(ConfigError::HalfTls { given: "--tls-key", missing: "--tls-cert" }),
+        }
+        if let Listen::At(http) = self.http_addr
+            && http == self.grpc_addr
+            && http.port() != 0
+        {
+            return Err(ConfigError::SameAddress { addr: http });
+        }
+        let range = |flag, value: u64, min: u64, max: u64| {
+            if (min..=max).contains(&value) { Ok(()) } else { Err(ConfigError::Range { flag, value, min, max }) }
+        };
+        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        range("--hold (in seconds)", self.hold.as_secs(), 0, HOLD_MAX.as_secs())?;
+        range("--shutdown-grace (in seconds)", self.shutdown_grace.as_secs(), 0, 600)?;
+        range("--message-bytes-max", count(self.message_bytes_max), count(MESSAGE_BYTES_MIN), 1 << 30)?;
+        range("--connections-max", count(self.connections_max), 1, 1_000_000)?;
+        range("--events-per-workflow", self.events_per_workflow.into(), 10, 1_000_000)?;
+        range("--events-total", self.events_total.into(), 1000, 100_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Config {
+        Config::try_parse_from([&["tink-server"], args].concat()).unwrap()
+    }
+
+    #[test]
+    fn plaintext_must_be_asked_for_and_the_error_names_both_ways() {
+        let error = parse(&[]).check().unwrap_err().to_string();
+        assert!(error.contains("--tls-cert") && error.contains("--insecure"), "{error}");
+        parse(&["--insecure"]).check().unwrap();
+        parse(&["--insecure=true"]).check().unwrap();
+        parse(&["--tls-cert", "c", "--tls-key", "k"]).check().unwrap();
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(matches!(parse(&["--tls-cert", "c"]).check(), Err(ConfigError::HalfTls { missing: "--tls-key", .. })));
+        let both = parse(&["--tls-cert", "c", "--tls-key", "k", "--insecure"]);
+        assert!(matches!(both.check(), Err(ConfigError::TlsAndInsecure)));
+        let same = parse(&["--insecure", "--http-addr", "0.0.0.0:42113"]);
+        assert!(matches!(same.check(), Err(ConfigError::SameAddress { .. })));
+        let tiny = parse(&["--insecure", "--message-bytes-max", "1"]);
+        assert!(matches!(tiny.check(), Err(ConfigError::Range { flag: "--message-bytes-max", .. })));
+    }
+
+    #[test]
+    fn the_embedded_configuration_has_the_defaults_of_the_program() {
+        let (program, embedded) = (parse(&["--insecure"]), Config::embedded());
+        embedded.check().unwrap();
+        assert_eq!(
+            (program.hold, program.shutdown_grace, program.message_bytes_max, program.connections_max),
+            (embedded.hold, embedded.shutdown_grace, embedded.message_bytes_max, embedded.connections_max)
+        );
+        assert_eq!(
+            (program.events_per_workflow, program.events_total),
+            (embedded.events_per_workflow, embedded.events_total)
+        );
+    }
+}

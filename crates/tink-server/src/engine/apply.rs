@@ -1,0 +1,75 @@
+//! One event, applied to the stored workflow.
+
+use std::sync::Arc;
+
+use tink_workflow::{Effect, Event, WorkflowId, step};
+
+use super::{ATTEMPTS_MAX, Engine, EngineError, record};
+use crate::store::{Put, StoredWorkflow};
+
+impl Engine {
+    /// Applies `event` and stores the result; returns the workflow as it is then. An event that says what is known
+    /// already stores nothing.
+    pub(super) async fn apply(&self, id: &WorkflowId, event: &Event) -> Result<StoredWorkflow, EngineError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(before) = self.store.workflow(id).await? else {
+                return Err(EngineError::NoWorkflow(id.clone()));
+            };
+            if let Some(after) = self.try_apply(before, event).await? {
+                return Ok(after);
+            }
+        }
+        Err(EngineError::Contended(id.clone()))
+    }
+
+    /// One attempt; none when somebody else changed the workflow meanwhile.
+    pub(super) async fn try_apply(
+        &self,
+        before: StoredWorkflow,
+        event: &Event,
+    ) -> Result<Option<StoredWorkflow>, EngineError> {
+        let now = self.now();
+        let (workflow, effects) = step(&before.workflow, event, now).map_err(EngineError::Refused)?;
+        if workflow == before.workflow {
+            return Ok(Some(before));
+        }
+        let events = record::events(&workflow, event, &effects, now);
+        if self.store.put_workflow(workflow.clone(), before.version, events).await? == Put::Conflict {
+            return Ok(None);
+        }
+        let after =
+            StoredWorkflow { workflow, version: before.version + 1, manifest_json: Arc::clone(&before.manifest_json) };
+        if after.workflow.deadline() != before.workflow.deadline() {
+            self.deadlines_changed.notify_one();
+        }
+        self.carry_out(&after, event, &effects);
+        Ok(Some(after))
+    }
+
+    /// What must follow once the new state is stored.
+    fn carry_out(&self, stored: &StoredWorkflow, event: &Event, effects: &[Effect]) {
+        record::log(&stored.workflow, event, effects);
+        for effect in effects {
+            match effect {
+                Effect::Wake(worker) => self.waiters.wake(worker),
+                Effect::ActionChanged { action, to, .. } => {
+                    if to.is_terminal()
+                        && let Some((_, action)) = stored.workflow.action(action)
+                    {
+                        self.metrics.action_finished(action);
+                    }
+                }
+                Effect::WorkflowChanged { to, .. } => {
+                    if to.is_terminal() {
+                        self.metrics.workflow_finished(*to);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until a deadline may have come nearer.
+    pub(super) async fn deadlines_changed(&self) {
+        self.deadlines_changed.notified().await;
+    }
+}

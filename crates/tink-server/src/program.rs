@@ -1,0 +1,92 @@
+//! The program: arguments to exit code.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | stopped because it was asked to (SIGTERM, SIGINT) |
+//! | 1 | could not start, or failed while it ran |
+//! | 64 | bad configuration |
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::start::{Running, StartError};
+
+/// Exit code of a bad configuration.
+const BAD_CONFIGURATION: u8 = 64;
+
+/// Runs the program to its end.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = Config::command()
+        .try_get_matches_from(args)
+        .and_then(|matches| Ok((Config::from_arg_matches(&matches)?, matches)));
+    let (config, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Nobody is left to tell when even this cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::SUCCESS };
+        }
+    };
+    if config.print_config {
+        print!("{}", Config::print(&matches));
+        return match config.check() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => bad(&error),
+        };
+    }
+    if let Err(error) = config.check().and_then(|()| crate::init_logging(&config)) {
+        return bad(&error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> ExitCode {
+    let mut running = match crate::start(config).await {
+        Ok(running) => running,
+        Err(StartError::Config(error)) => return bad(&error),
+        Err(error) => return failed(&error),
+    };
+    match until_stopped(&mut running).await {
+        Ok(code) => {
+            running.shutdown().await;
+            code
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// Serves until a signal asks to stop; SIGHUP reads the certificate again.
+async fn until_stopped(running: &mut Running) -> std::io::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+            _ = hangup.recv() => match running.reload_tls() {
+                Ok(()) => tracing::info!("certificate read again"),
+                Err(error) => tracing::error!(error = %crate::chain(&error), "the old certificate stays in use"),
+            },
+            () = running.failed() => return Ok(ExitCode::FAILURE),
+        }
+    }
+}
+
+fn bad(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("tink-server: {}", crate::chain(error));
+    ExitCode::from(BAD_CONFIGURATION)
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("tink-server: failed to {}", crate::chain(error));
+    ExitCode::FAILURE
+}

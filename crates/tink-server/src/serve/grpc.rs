@@ -1,0 +1,97 @@
+//! The gRPC port: every service, health and reflection.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tink_proto::admin::object_service_server::ObjectServiceServer;
+use tink_proto::admin::worker_service_server::WorkerServiceServer;
+use tink_proto::admin::workflow_service_server::WorkflowServiceServer as AdminWorkflowServiceServer;
+use tink_proto::v2025::workflow_service_server::WorkflowServiceServer;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
+
+use super::layer::Guard;
+use super::listener::{self, Connection};
+use super::tls::Tls;
+use crate::engine::Engine;
+use crate::services::{admin, v2025};
+
+/// A silent connection is asked for a sign of life, and dropped without one: a machine that lost power must not hold a
+/// place, nor a call.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Calls of one connection at once.
+const STREAMS_MAX: u32 = 256;
+/// Connections that are accepted and not yet served.
+const BACKLOG: usize = 64;
+
+/// What the port needs to know.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// How long a GetAction is held.
+    pub hold: Duration,
+    /// Bytes of a message from a client.
+    pub message_bytes_max: usize,
+    /// Connections at once.
+    pub connections_max: usize,
+}
+
+/// Serves until `stop`, then until every call is answered.
+///
+/// # Errors
+/// A failure of the transport as a whole.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    engine: Arc<Engine>,
+    limits: Limits,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let (ready, connections) = mpsc::channel::<io::Result<Connection>>(BACKLOG);
+    let max = limits.message_bytes_max;
+    let agents = v2025::Agents::new(Arc::clone(&engine), limits.hold, stop.clone());
+    let workflows = admin::Workflows::new(Arc::clone(&engine), stop.clone());
+    let (reporter, health) = tonic_health::server::health_reporter();
+    set_health(&reporter, true).await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tink_proto::v2025::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tink_proto::admin::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let router = Server::builder()
+        .layer(Guard(engine.metrics.clone()))
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(STREAMS_MAX)
+        .add_service(WorkflowServiceServer::new(agents).max_decoding_message_size(max))
+        .add_service(ObjectServiceServer::new(admin::Objects::new(Arc::clone(&engine))).max_decoding_message_size(max))
+        .add_service(AdminWorkflowServiceServer::new(workflows).max_decoding_message_size(max))
+        .add_service(WorkerServiceServer::new(admin::Workers::new(engine)).max_decoding_message_size(max))
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    let accepting = listener::accept(listener, tls, limits.connections_max, ready, stop.clone());
+    let stopping = async {
+        stop.cancelled().await;
+        set_health(&reporter, false).await;
+    };
+    let serving = router.serve_with_incoming_shutdown(ReceiverStream::new(connections), stopping);
+    let ((), served) = tokio::join!(accepting, serving);
+    Ok(served?)
+}
+
+/// Says for the server as a whole and for each service whether it serves.
+async fn set_health(reporter: &HealthReporter, serving: bool) {
+    let status = if serving { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+    let services =
+        ["", "proto.WorkflowService", "tink.v1.ObjectService", "tink.v1.WorkflowService", "tink.v1.WorkerService"];
+    for service in services {
+        reporter.set_service_status(service, status).await;
+    }
+}

@@ -1,0 +1,84 @@
+//! The HTTP port: for supervisors and Prometheus. Nothing secret is served here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+
+/// An answer of `/readyz` stands for so long: each one writes to the disk, and anybody may ask.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// Longest wait for a probe.
+const PROBE_MAX: Duration = Duration::from_secs(5);
+
+struct Http {
+    engine: Arc<Engine>,
+    stop: CancellationToken,
+    last_probe: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+/// Serves until `stop`.
+///
+/// # Errors
+/// A failure of the listener.
+pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stop: CancellationToken) -> std::io::Result<()> {
+    let state = Arc::new(Http { engine, stop: stop.clone(), last_probe: Mutex::new(None) });
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/version", get(version))
+        .with_state(state);
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// Ready: the gRPC port is open (it is bound before this one serves), the server does not stop, and the data file takes a
+/// durable write.
+async fn ready(State(http): State<Arc<Http>>) -> Response {
+    if http.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n").into_response();
+    }
+    // Under the lock: many who ask at once share one write.
+    let mut last = http.last_probe.lock().await;
+    let fresh = last.as_ref().filter(|(at, _)| at.elapsed() < PROBE_EVERY).map(|(_, result)| result.clone());
+    let result = match fresh {
+        Some(result) => result,
+        None => {
+            let result = match tokio::time::timeout(PROBE_MAX, http.engine.store.probe()).await {
+                Ok(probed) => probed.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("the data file did not take a write within {} s", PROBE_MAX.as_secs())),
+            };
+            *last = Some((Instant::now(), result.clone()));
+            result
+        }
+    };
+    match result {
+        Ok(()) => "ok\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(http): State<Arc<Http>>) -> Response {
+    match http.engine.store.count_by_state().await {
+        Ok(states) => {
+            let text = http.engine.metrics.render(&states, http.engine.waiters.held());
+            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+                .into_response()
+        }
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn version() -> Response {
+    let body = serde_json::json!({"version": crate::VERSION}).to_string();
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

@@ -1,0 +1,7 @@
+//! The network: the gRPC port, the HTTP port, TLS.
+
+pub mod grpc;
+pub mod http;
+pub mod layer;
+pub mod listener;
+pub mod tls;

@@ -1,0 +1,13 @@
+//! The administrators' services, `tink.v1`: what the `tink` CLI speaks. Their contract is in the .proto.
+
+mod convert;
+mod manifest;
+mod objects;
+mod status;
+mod watch;
+mod workers;
+mod workflows;
+
+pub use objects::Objects;
+pub use workers::Workers;
+pub use workflows::Workflows;

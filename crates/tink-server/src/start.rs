@@ -1,0 +1,208 @@
+//! Start and stop: everything is checked, then opened, then bound, then served; and back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError, Listen};
+use crate::engine::{Engine, run_timers};
+use crate::metrics::Metrics;
+use crate::serve::grpc::Limits;
+use crate::serve::tls::Tls;
+use crate::serve::{grpc, http};
+use crate::store::sqlite::{Retention, SqliteStore};
+use crate::store::{Store, StoreError};
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data file cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An address cannot be bound.
+    #[error("listen at {addr} for {what}; stop what uses the port, or choose another with {flag}")]
+    Bind {
+        /// `gRPC` or `HTTP`.
+        what: &'static str,
+        /// The address.
+        addr: SocketAddr,
+        /// Its flag.
+        flag: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A server that runs. To be stopped with [`Running::shutdown`]; when it is dropped instead, its tasks stop on their own.
+pub struct Running {
+    grpc_addr: SocketAddr,
+    http_addr: Option<SocketAddr>,
+    tls: Option<Arc<Tls>>,
+    store: Arc<SqliteStore>,
+    stop: CancellationToken,
+    grace: Duration,
+    /// Ends with the gRPC port.
+    serving: Option<JoinHandle<()>>,
+    /// The HTTP port and the engine's own tasks.
+    beside: Vec<JoinHandle<()>>,
+}
+
+/// Starts a server with the machine's clock.
+///
+/// # Errors
+/// [`StartError`] says what was being done, with what, and what to do.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_with_clock(config, Arc::new(SystemClock)).await
+}
+
+/// Starts a server with a clock of the caller.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    config.check()?;
+    let tls = match (&config.tls_cert, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(Arc::new(Tls::load(certificate, key).map_err(ConfigError::from)?)),
+        _ => None,
+    };
+    let metrics = Metrics::new();
+    let store = open_store(&config, metrics.clone()).await?;
+    let (listener, grpc_addr) = bind("gRPC", config.grpc_addr, "--grpc-addr").await?;
+    let http = match config.http_addr {
+        Listen::At(addr) => Some(bind("HTTP", addr, "--http-addr").await?),
+        Listen::Off => None,
+    };
+
+    let engine = Arc::new(Engine::new(Arc::clone(&store) as Arc<dyn Store>, clock, metrics));
+    let stop = CancellationToken::new();
+    let limits = Limits {
+        hold: config.hold,
+        message_bytes_max: config.message_bytes_max,
+        connections_max: config.connections_max,
+    };
+    let serving = tokio::spawn({
+        let (tls, engine, stop) = (tls.clone(), Arc::clone(&engine), stop.clone());
+        async move {
+            if let Err(error) = grpc::serve(listener, tls, engine, limits, stop).await {
+                tracing::error!(error = %crate::chain(error.as_ref()), "the gRPC port failed");
+            }
+        }
+    });
+    let mut beside = vec![
+        tokio::spawn({
+            let (engine, stop) = (Arc::clone(&engine), stop.clone());
+            async move { run_timers(&engine, stop).await }
+        }),
+        tokio::spawn({
+            let (engine, stop) = (Arc::clone(&engine), stop.clone());
+            async move { engine.run_presence(stop).await }
+        }),
+    ];
+    let http_addr = http.as_ref().map(|(_, addr)| *addr);
+    if let Some((listener, _)) = http {
+        let stop = stop.clone();
+        beside.push(tokio::spawn(async move {
+            if let Err(error) = http::serve(listener, engine, stop).await {
+                tracing::error!(%error, "the HTTP port failed");
+            }
+        }));
+    }
+    let (version, data, secure) = (crate::VERSION, config.data.to_string(), tls.is_some());
+    tracing::info!(version, grpc = %grpc_addr, http = ?http_addr, data, tls = secure, "tink-server started");
+    let grace = config.shutdown_grace;
+    Ok(Running { grpc_addr, http_addr, tls, store, stop, grace, serving: Some(serving), beside })
+}
+
+async fn open_store(config: &Config, metrics: Metrics) -> Result<Arc<SqliteStore>, StoreError> {
+    let place = config.data.clone();
+    let retention = Retention { events_per_workflow: config.events_per_workflow, events_total: config.events_total };
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&place, retention, Box::new(metrics))).await;
+    opened.unwrap_or(Err(StoreError::Closed)).map(Arc::new)
+}
+
+async fn bind(
+    what: &'static str,
+    addr: SocketAddr,
+    flag: &'static str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Bind { what, addr, flag, source };
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+impl Running {
+    /// Where gRPC is served.
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.grpc_addr
+    }
+
+    /// Where HTTP is served, if it is.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http_addr
+    }
+
+    /// Reads the certificate files again, for new connections. Without TLS nothing happens.
+    ///
+    /// # Errors
+    /// What is wrong with the files; the old certificate stays in use.
+    pub fn reload_tls(&self) -> Result<(), ConfigError> {
+        match &self.tls {
+            Some(tls) => Ok(tls.reload()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns when the gRPC port has failed by itself (never, in a healthy server).
+    pub async fn failed(&mut self) {
+        if let Some(serving) = &mut self.serving {
+            let done = serving.await;
+            self.serving = None;
+            ended("gRPC", done);
+        }
+    }
+
+    /// Stops: no new connections, held calls are answered, calls under way finish within the grace, everything accepted
+    /// is on disk when this returns.
+    pub async fn shutdown(mut self) {
+        tracing::info!("tink-server is stopping");
+        self.stop.cancel();
+        let mut tasks = std::mem::take(&mut self.beside);
+        tasks.extend(self.serving.take());
+        let deadline = tokio::time::Instant::now() + self.grace;
+        for mut task in tasks {
+            match tokio::time::timeout_at(deadline, &mut task).await {
+                Ok(done) => ended("a task", done),
+                Err(_) => {
+                    tracing::warn!("calls did not finish within --shutdown-grace and are cut off");
+                    task.abort();
+                }
+            }
+        }
+        self.store.close().await;
+        tracing::info!("tink-server stopped");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn ended(what: &'static str, done: Result<(), JoinError>) {
+    if let Err(error) = done
+        && error.is_panic()
+    {
+        tracing::error!(what, %error, "ended by a panic; this is a bug");
+    }
+}

@@ -1,0 +1,239 @@
+//! The store in one SQLite file, the default.
+//!
+//! ```text
+//! calls that change ──► bounded queue ──► writer thread: one transaction for all that wait ──► one fsync ──► answers
+//! calls that read   ──► a few reader connections on the blocking pool (WAL: they never wait for the writer)
+//! ```
+//!
+//! `synchronous=FULL` makes every commit an fsync; grouping is what lets thousands of reports a second share them. A
+//! lock file beside the data file keeps a second server away.
+
+mod events;
+mod objects;
+mod open;
+mod reader;
+mod schema;
+mod workers;
+mod workflows;
+mod writer;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tink_workflow::{Timestamp, WorkerId, Workflow, WorkflowId};
+use tokio::sync::broadcast;
+
+use super::{
+    Applied, Change, Created, EventFilter, EventPage, ObjectKey, ObjectKind, Put, StateCount, Store, StoreError,
+    StoredObject, StoredWorker, StoredWorkflow, Tombstone, WorkerSeen, WorkflowEvent, WorkflowFilter,
+};
+use reader::Readers;
+use writer::Writer;
+
+pub use open::Place;
+pub use writer::CommitObserver;
+
+/// How much history is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Newest events kept of one workflow (somewhat more for a moment).
+    pub events_per_workflow: u32,
+    /// Newest events kept in all (somewhat more for a moment).
+    pub events_total: u32,
+}
+
+/// The store in one SQLite file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    changes: broadcast::Sender<Change>,
+    retention: Retention,
+    /// Held until the store is dropped: the lock and, for a temporary store, the directory.
+    _place: open::Held,
+}
+
+impl SqliteStore {
+    /// Opens, locks and if need be migrates the data file. Blocks; `observer` is told of every commit.
+    ///
+    /// # Errors
+    /// [`StoreError`] names the file, the cause and what to do.
+    pub fn open(place: &Place, retention: Retention, observer: Box<dyn CommitObserver>) -> Result<Self, StoreError> {
+        let opened = open::open(place)?;
+        let (changes, _) = broadcast::channel(super::SUBSCRIBER_LAG_MAX);
+        let writer = Writer::start(opened.connection, changes.clone(), observer)?;
+        let readers = Readers::new(opened.file);
+        Ok(Self { writer, readers, changes, retention, _place: opened.held })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.writer.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        self.readers.read(doing, read).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn object(&self, kind: ObjectKind, key: &ObjectKey) -> Result<Option<StoredObject>, StoreError> {
+        let key = key.clone();
+        self.read("read an object", move |db| objects::get(db, kind, &key)).await
+    }
+
+    async fn objects(&self, kind: ObjectKind, namespace: Option<&str>) -> Result<Vec<StoredObject>, StoreError> {
+        let namespace = namespace.map(str::to_owned);
+        self.read("list objects", move |db| objects::list(db, kind, namespace.as_deref())).await
+    }
+
+    async fn apply_object(
+        &self,
+        kind: ObjectKind,
+        key: &ObjectKey,
+        json: String,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError> {
+        let key = key.clone();
+        self.writer.write("store an object", move |db, _| objects::apply(db, kind, &key, &json, now)).await
+    }
+
+    async fn delete_object(&self, kind: ObjectKind, key: &ObjectKey) -> Result<bool, StoreError> {
+        let key = key.clone();
+        self.writer.write("delete an object", move |db, _| objects::delete(db, kind, &key)).await
+    }
+
+    async fn workflow(&self, id: &WorkflowId) -> Result<Option<StoredWorkflow>, StoreError> {
+        let id = id.clone();
+        self.read("read a workflow", move |db| workflows::get(db, &id)).await
+    }
+
+    async fn workflows(&self, filter: &WorkflowFilter) -> Result<(Vec<StoredWorkflow>, i64), StoreError> {
+        let filter = filter.clone();
+        self.read("list workflows", move |db| Ok((workflows::list(db, &filter)?, events::last_sequence(db)?))).await
+    }
+
+    async fn open_workflows_of(&self, worker: &WorkerId) -> Result<Vec<StoredWorkflow>, StoreError> {
+        let worker = worker.clone();
+        self.read("find a worker's workflows", move |db| workflows::open_of(db, &worker)).await
+    }
+
+    async fn create_workflow(
+        &self,
+        workflow: Workflow,
+        manifest_json: String,
+        events: Vec<WorkflowEvent>,
+    ) -> Result<Created, StoreError> {
+        let retention = self.retention;
+        self.writer
+            .write("store a workflow", move |db, changes| {
+                let Some(stored) = workflows::create(db, workflow, manifest_json)? else { return Ok(Created::Exists) };
+                events::append(db, events, Some(&stored), retention, changes)?;
+                Ok(Created::Stored(stored))
+            })
+            .await
+    }
+
+    async fn put_workflow(
+        &self,
+        workflow: Workflow,
+        version: i64,
+        events: Vec<WorkflowEvent>,
+    ) -> Result<Put, StoreError> {
+        let retention = self.retention;
+        self.writer
+            .write("store a workflow", move |db, changes| {
+                let Some(stored) = workflows::put(db, workflow, version)? else { return Ok(Put::Conflict) };
+                events::append(db, events, Some(&stored), retention, changes)?;
+                Ok(Put::Stored)
+            })
+            .await
+    }
+
+    async fn delete_workflow(
+        &self,
+        id: &WorkflowId,
+        version: i64,
+        tombstone: Option<Tombstone>,
+        event: WorkflowEvent,
+    ) -> Result<Put, StoreError> {
+        let (id, retention) = (id.clone(), self.retention);
+        self.writer
+            .write("delete a workflow", move |db, changes| {
+                if !workflows::delete(db, &id, version)? {
+                    return Ok(Put::Conflict);
+                }
+                if let Some(tombstone) = tombstone {
+                    workflows::bury(db, &tombstone, event.at)?;
+                }
+                events::append(db, vec![event], None, retention, changes)?;
+                Ok(Put::Stored)
+            })
+            .await
+    }
+
+    async fn is_tombstone(&self, tombstone: &Tombstone) -> Result<bool, StoreError> {
+        let tombstone = tombstone.clone();
+        self.read("look for a deleted action", move |db| workflows::is_buried(db, &tombstone)).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<WorkflowId>, StoreError> {
+        self.read("find workflows past their deadline", move |db| workflows::due(db, now, limit)).await
+    }
+
+    async fn next_deadline(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read("find the next deadline", workflows::next_deadline).await
+    }
+
+    async fn count_by_state(&self) -> Result<Vec<StateCount>, StoreError> {
+        self.read("count workflows", workflows::count_by_state).await
+    }
+
+    async fn append_event(&self, event: WorkflowEvent) -> Result<(), StoreError> {
+        let retention = self.retention;
+        self.writer
+            .write("store an event", move |db, changes| {
+                if event.kind == "refused" && events::repeats_newest(db, &event)? {
+                    return Ok(());
+                }
+                events::append(db, vec![event], None, retention, changes)
+            })
+            .await
+    }
+
+    async fn events(&self, filter: &EventFilter) -> Result<EventPage, StoreError> {
+        let filter = filter.clone();
+        self.read("read events", move |db| events::page(db, &filter)).await
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    async fn see_workers(&self, seen: Vec<WorkerSeen>) -> Result<(), StoreError> {
+        self.writer.write("store sights of workers", move |db, _| workers::see(db, &seen)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<StoredWorker>, StoreError> {
+        self.read("list workers", workers::list).await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.writer.write("write to the data file", |db, _| schema::probe(db)).await
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+    }
+}
+
+/// Microseconds since 1970, as times are stored.
+fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+/// The time of stored microseconds; out of range (a damaged value) becomes 1970.
+fn time(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
+}

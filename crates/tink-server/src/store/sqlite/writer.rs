@@ -1,0 +1,195 @@
+//! The writer: one thread that puts all waiting changes into one transaction.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::super::{Change, StoreError};
+
+/// Changes that wait at most; then callers wait, and after [`ENQUEUE_WAIT_MAX`] are told to come again.
+const QUEUE_MAX: usize = 4096;
+/// Changes in one transaction at most, so that no answer waits for an endless one.
+const BATCH_MAX: usize = 512;
+/// How long a caller waits for a place in the queue.
+const ENQUEUE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Is told of every commit.
+pub trait CommitObserver: Send + 'static {
+    /// `changes` were committed together, which took `took`.
+    fn committed(&self, changes: usize, took: Duration);
+}
+
+impl CommitObserver for () {
+    fn committed(&self, _: usize, _: Duration) {}
+}
+
+/// Answers a caller, once it is known whether the transaction is on disk.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// One caller's change. Gets the error instead when there is no transaction to work in.
+type Job = Box<dyn FnOnce(Result<(&Connection, &mut Vec<Change>), StoreError>) -> Answer + Send>;
+
+pub struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub fn start(
+        db: Connection,
+        feed: broadcast::Sender<Change>,
+        observer: Box<dyn CommitObserver>,
+    ) -> Result<Self, StoreError> {
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let thread = std::thread::Builder::new()
+            .name("tink-store".to_owned())
+            .spawn(move || run(&db, jobs, &feed, observer.as_ref()))
+            .map_err(|_| StoreError::Busy { doing: "start the thread that writes the data file" })?;
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Runs `change` in the writer's transaction and returns when it is on disk. A change that fails is undone alone.
+    /// Once it is queued it is carried out even when the caller goes away.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        change: impl FnOnce(&Connection, &mut Vec<Change>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |transaction| {
+            let result = transaction.and_then(|(db, changes)| alone(doing, db, changes, change));
+            Box::new(move |committed| {
+                // The caller may be gone; the change stands.
+                let _ = answer.send(committed.and(result));
+            })
+        });
+        queue.send_timeout(job, ENQUEUE_WAIT_MAX).await.map_err(|error| match error {
+            mpsc::error::SendTimeoutError::Timeout(_) => StoreError::Busy { doing },
+            mpsc::error::SendTimeoutError::Closed(_) => StoreError::Closed,
+        })?;
+        answered.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Stops taking changes, finishes those that wait, and returns when the file is closed.
+    pub async fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the thread that writes the data file ended by a panic");
+            }
+        }
+    }
+}
+
+/// Runs one change inside a savepoint, so that its failure undoes only what it did itself.
+fn alone<T>(
+    doing: &'static str,
+    db: &Connection,
+    changes: &mut Vec<Change>,
+    change: impl FnOnce(&Connection, &mut Vec<Change>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let failed = |error| StoreError::sqlite(doing, error);
+    let before = changes.len();
+    execute(db, "SAVEPOINT change").map_err(failed)?;
+    match change(db, changes) {
+        Ok(value) => {
+            execute(db, "RELEASE change").map_err(failed)?;
+            Ok(value)
+        }
+        Err(error) => {
+            changes.truncate(before);
+            // After a full disk SQLite has undone the whole transaction; the commit then fails and tells every caller.
+            let undone = execute(db, "ROLLBACK TO change").and_then(|()| execute(db, "RELEASE change"));
+            if let Err(undo) = undone {
+                tracing::debug!(error = %undo, "a failed change was undone with its transaction");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn execute(db: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
+    db.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+fn run(
+    db: &Connection,
+    mut jobs: mpsc::Receiver<Job>,
+    feed: &broadcast::Sender<Change>,
+    observer: &dyn CommitObserver,
+) {
+    while let Some(first) = jobs.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.push(job);
+        }
+        commit(db, batch, feed, observer);
+    }
+}
+
+/// Carries a batch out in one transaction, publishes what changed, and answers everybody.
+fn commit(db: &Connection, batch: Vec<Job>, feed: &broadcast::Sender<Change>, observer: &dyn CommitObserver) {
+    const DOING: &str = "commit to the data file";
+    let began = Instant::now();
+    let size = batch.len();
+    if let Err(error) = execute(db, "BEGIN IMMEDIATE") {
+        let error = StoreError::sqlite(DOING, error);
+        for job in batch {
+            job(Err(error.clone()))(Err(error.clone()));
+        }
+        return;
+    }
+    let mut changes = Vec::new();
+    let mut answers: Vec<Answer> = Vec::with_capacity(size);
+    for job in batch {
+        // SQLite undoes the whole transaction by itself when the disk is full. What came after it would be committed
+        // one by one, and what came before is gone: nothing of this batch may be acknowledged.
+        let transaction =
+            if db.is_autocommit() { Err(StoreError::Undone { doing: DOING }) } else { Ok((db, &mut changes)) };
+        answers.push(job(transaction));
+    }
+    let committed = if db.is_autocommit() {
+        Err(StoreError::Undone { doing: DOING })
+    } else {
+        execute(db, "COMMIT").map_err(|error| {
+            // Harmless when SQLite has rolled back by itself.
+            let _ = execute(db, "ROLLBACK");
+            StoreError::sqlite(DOING, error)
+        })
+    };
+    match &committed {
+        Ok(()) => {
+            observer.committed(size, began.elapsed());
+            for change in changes {
+                // An error means that nobody listens.
+                let _ = feed.send(change);
+            }
+        }
+        Err(error) => {
+            tracing::error!(error = %Chain(error), changes = size, "commit failed; nothing of it was acknowledged")
+        }
+    }
+    for answer in answers {
+        answer(committed.clone());
+    }
+}
+
+/// An error with its causes, for logs.
+struct Chain<'a>(&'a StoreError);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&crate::chain(self.0))
+    }
+}

@@ -1,0 +1,4 @@
+//! The server over real gRPC on loopback.
+
+mod agents;
+mod world;
