@@ -1,0 +1,56 @@
+//! What the worker was asked to run.
+
+use serde::{Deserialize, Serialize};
+use tink_workflow::{ActionId, TaskId, WorkerId, WorkflowId};
+
+/// One action, as a transport received it. What the journal stores first.
+///
+/// Ids are parsed; the image is text still, because an action with a bad image must be reported as failed and not be
+/// refused silently.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// The task.
+    pub task: TaskId,
+    /// The action; with the workflow it is the assignment's identity.
+    pub action: ActionId,
+    /// The worker it was given to.
+    pub worker: WorkerId,
+    /// The action's name, for people.
+    pub name: String,
+    /// The image reference as written.
+    pub image: String,
+    /// Seconds the action may take, pull included; 0 = no limit.
+    #[serde(default)]
+    pub timeout_s: u64,
+    /// Arguments to the image's entrypoint; empty = the image's own.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// `KEY=value`.
+    #[serde(default)]
+    pub environment: Vec<String>,
+    /// `source:target[:options]`.
+    #[serde(default)]
+    pub volumes: Vec<String>,
+    /// PID namespace: `host`, another value the engine knows, or empty.
+    #[serde(default)]
+    pub pid: String,
+    /// Network namespace: `host`, a network the engine knows, or empty.
+    #[serde(default)]
+    pub network: String,
+    /// Arguments of the container that runs after a timeout (2021 templates).
+    #[serde(default)]
+    pub on_timeout: Vec<String>,
+    /// Arguments of the container that runs after a failure (2021 templates).
+    #[serde(default)]
+    pub on_failure: Vec<String>,
+}
+
+impl Assignment {
+    /// Whether `other` is the same action of the same workflow.
+    #[must_use]
+    pub fn is_same_action(&self, workflow: &WorkflowId, action: &ActionId) -> bool {
+        self.workflow == *workflow && self.action == *action
+    }
+}

@@ -1,0 +1,137 @@
+//! The worker's configuration: one [`Config`], from a list of sources in a declared order.
+//!
+//! | order | source | example |
+//! |---|---|---|
+//! | 1 | legacy environment | `WORKER_ID`, `TINKERBELL_GRPC_AUTHORITY` |
+//! | 2 | flag | `-id x`, `--id=x` |
+//! | 3 | environment | `TINK_ID`, `AGENT_ID` |
+//! | 4 | default | |
+//!
+//! The legacy environment wins over flags, as in today's agent: the boot environments in use hand their values over in
+//! it, beside flags of their own. An empty variable is unset. `--print-config` shows each value with its source.
+
+mod flags;
+mod print;
+mod resolve;
+mod settings;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tink_runtime::RuntimeChoice;
+use tink_workflow::WorkerId;
+
+use crate::Secret;
+use crate::transport::grpc::Proxy;
+
+pub use print::{help, nearest};
+pub use resolve::{Invocation, parse};
+
+/// Exit code of a bad configuration (`EX_USAGE` of sysexits.h).
+pub const EXIT_CONFIG: u8 = 64;
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, as today's agent writes them.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Everything the worker can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who it is.
+    pub id: WorkerId,
+    /// `host:port` of the server.
+    pub grpc_server: String,
+    /// Whether TLS is used.
+    pub grpc_tls: bool,
+    /// Whether the server's certificate is taken unseen.
+    pub grpc_insecure_tls: bool,
+    /// More certificate authorities, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// From `HTTPS_PROXY` and `NO_PROXY`.
+    pub proxy: Proxy,
+    /// Which engine runs the actions.
+    pub runtime: RuntimeChoice,
+    /// Docker's socket.
+    pub docker_socket: PathBuf,
+    /// containerd's socket.
+    pub containerd_socket: PathBuf,
+    /// containerd's namespace.
+    pub containerd_namespace: String,
+    /// Where `hosts.toml` files are.
+    pub registry_config_path: PathBuf,
+    /// The registry the credentials are for, empty = none.
+    pub registry_name: String,
+    /// User at that registry.
+    pub registry_user: String,
+    /// Password at that registry.
+    pub registry_pass: Secret<String>,
+    /// Where the journal is.
+    pub state_dir: PathBuf,
+    /// Cap of the pauses between requests and between reports.
+    pub backoff_max_interval: Duration,
+    /// Between SIGTERM and SIGKILL.
+    pub stop_grace: Duration,
+    /// 0 = info, 1 and more = debug, 5 and more = trace.
+    pub log_level: u8,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// What was given and has no effect, for the log.
+    pub notes: Vec<String>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No such flag.
+    #[error("unknown flag {flag}{}; --help lists all flags", hint(.nearest.as_deref()))]
+    UnknownFlag {
+        /// As it was given.
+        flag: String,
+        /// What it may have meant.
+        nearest: Option<String>,
+    },
+    /// A flag without its value.
+    #[error("flag -{flag} needs a value, as in -{flag}=VALUE; --help lists all flags")]
+    MissingValue {
+        /// The flag.
+        flag: String,
+    },
+    /// A word that belongs to no flag.
+    #[error("unexpected argument {word:?}; the worker takes flags only, --help lists them")]
+    Positional {
+        /// The word.
+        word: String,
+    },
+    /// A value that cannot be used.
+    #[error("{setting} is {found:?} (from {origin}), which is not {allowed}")]
+    Invalid {
+        /// The setting.
+        setting: String,
+        /// Its value, masked where it is secret.
+        found: String,
+        /// Where it came from.
+        origin: String,
+        /// What may stand there.
+        allowed: String,
+    },
+    /// A value that must be there.
+    #[error("no {setting} is given, and without it the worker can do nothing; {remedy}")]
+    Missing {
+        /// The setting.
+        setting: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!("; did you mean -{name}?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! Runs one action: image, container, output, end, result; every step on disk before the next one.
+
+mod container;
+mod hooks;
+mod message;
+mod output;
+mod pull;
+mod take_up;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tink_runtime::{HandleRecord, Runtime};
+use tink_workflow::ActionState;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::events::{Events, WorkerEvent};
+use crate::journal::{Attempt, Entry, EntryId, Journal, JournalError};
+use crate::reporter::ReporterHandle;
+use crate::transport::{Ack, TransportError};
+use crate::{Assignment, Backoff, Clock, Redactor, Report, human_duration};
+
+/// How actions are run.
+#[derive(Clone, Debug)]
+pub struct ExecutorSettings {
+    /// Between SIGTERM and SIGKILL of an action whose time is used up.
+    pub stop_grace: Duration,
+    /// Cap of the pauses between tries of a pull or of another call to the engine.
+    pub backoff_max: Duration,
+    /// For the output that is still on its way when a container has ended.
+    pub drain_timeout: Duration,
+    /// For an `on-timeout` or `on-failure` command of an action without a limit of its own.
+    pub hook_timeout: Duration,
+    /// What must not be seen in messages and logs.
+    pub redactor: Redactor,
+}
+
+impl Default for ExecutorSettings {
+    fn default() -> Self {
+        Self {
+            stop_grace: Duration::from_secs(5),
+            backoff_max: Duration::from_secs(15),
+            drain_timeout: Duration::from_secs(10),
+            hook_timeout: Duration::from_secs(3600),
+            redactor: Redactor::default(),
+        }
+    }
+}
+
+/// What running an action came to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// There is a result, in the journal unless that was not possible.
+    Finished(Box<Report>),
+    /// Nothing was started: the server did not take the RUNNING report. The server will offer the action again.
+    NotStarted(TransportError),
+    /// Nothing was started and nothing will be: the entry is closed.
+    Refused,
+    /// The container of an earlier life is gone; only the server can say what now.
+    Gone,
+    /// The journal cannot be written; nothing was started.
+    Journal(JournalError),
+}
+
+/// Everything an action needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Executor {
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) journal: Journal,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: Events,
+    pub(crate) reporter: ReporterHandle,
+    pub(crate) settings: ExecutorSettings,
+}
+
+/// How a run of an action ended, before it is put into a report.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) state: ActionState,
+    pub(crate) message: String,
+    pub(crate) stopped_at: Option<tink_workflow::Timestamp>,
+}
+
+impl End {
+    fn failed(message: String) -> Self {
+        Self { state: ActionState::Failed, message, stopped_at: None }
+    }
+}
+
+/// One run of one action.
+pub(crate) struct Run<'a> {
+    executor: &'a Executor,
+    id: EntryId,
+    entry: Entry,
+    assignment: Arc<Assignment>,
+    attempt: Attempt,
+    redactor: Redactor,
+    deadline: Option<Instant>,
+}
+
+impl Executor {
+    /// Runs an action that the server offers, from the RUNNING report to the result.
+    pub(crate) async fn fresh(&self, entry: Entry) -> Outcome {
+        let assignment = Arc::clone(&entry.assignment);
+        let number = entry.attempt_number() + 1;
+        let message =
+            if number > 1 { format!("running action, attempt {number}") } else { "running action".to_owned() };
+        match self.reporter.running(Report::running(&assignment, message)).await {
+            Some(Ok(Ack::Accepted)) => {}
+            Some(Ok(Ack::Refused(reason))) => {
+                warn!(
+                    workflow = %assignment.workflow, action = %assignment.name, action_id = %assignment.action, reason,
+                    "the server offered an action and refused to hear that it runs; it is not started"
+                );
+                let note = format!("never started: the server refused the RUNNING report: {reason}");
+                return match self.journal.close(entry.id, note).await {
+                    Ok(()) => Outcome::Refused,
+                    Err(error) => Outcome::Journal(error),
+                };
+            }
+            Some(Err(error)) => return Outcome::NotStarted(error),
+            None => {
+                let reason = "the reporter stopped".to_owned();
+                return Outcome::NotStarted(TransportError::Unreachable { server: "the server".to_owned(), reason });
+            }
+        }
+        let attempt = Attempt::begin(number, self.clock.as_ref());
+        let mut run = Run::new(self, entry, attempt);
+        match run.begin().await {
+            Ok(end) => run.finish(end).await,
+            Err(error) => Outcome::Journal(error),
+        }
+    }
+
+    /// Makes a result durable and says so. Where the disk does not take it even after retries, it is reported all the
+    /// same: a result that only the worker knows is worth more than none.
+    pub(crate) async fn record(&self, entry: &Entry, report: Report) -> Box<Report> {
+        let id = entry.id;
+        let stored = self.persist(id, || self.journal.result(id, report.clone())).await;
+        if let Err(failure) = stored {
+            error!(
+                workflow = %report.workflow, action = %report.action_name,
+                error = &failure as &dyn std::error::Error, "the result cannot be stored and is reported from memory"
+            );
+        }
+        info!(
+            workflow = %report.workflow, task = %report.task, action = %report.action_name, action_id = %report.action,
+            state = %report.state, duration = report.duration, result = report.message, "action ended"
+        );
+        self.events.emit(&WorkerEvent::Ended {
+            assignment: Arc::clone(&entry.assignment),
+            state: report.state,
+            message: report.message.clone(),
+            duration: report.duration.clone(),
+        });
+        Box::new(report)
+    }
+
+    /// Repeats a write that the disk refuses, after making room.
+    async fn persist<F>(&self, id: EntryId, write: impl Fn() -> F) -> Result<(), JournalError>
+    where
+        F: Future<Output = Result<(), JournalError>>,
+    {
+        const TRIES: u32 = 6;
+        let mut backoff = Backoff::new(Duration::from_secs(2));
+        let mut tries = 0;
+        loop {
+            let failure = match write().await {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            tries += 1;
+            if tries >= TRIES {
+                return Err(failure);
+            }
+            if tries == 1 {
+                warn!(entry = %id, error = &failure as &dyn std::error::Error, "the journal cannot be written");
+            }
+            // A full disk is the usual cause, and closed entries are the only thing that may go.
+            if let Err(error) = self.journal.prune_to(0, 0).await {
+                warn!(error = &error as &dyn std::error::Error, "closed journal entries could not be removed");
+            }
+            tokio::time::sleep(backoff.pause()).await;
+        }
+    }
+
+    /// Removes a container whose result is on disk; a failure costs memory, not correctness.
+    pub(crate) async fn remove(&self, id: EntryId, record: &HandleRecord) {
+        match self.runtime.remove(record).await {
+            Ok(()) => {
+                if let Err(error) = self.journal.removed(id).await {
+                    warn!(entry = %id, error = &error as &dyn std::error::Error, "a removal could not be stored");
+                }
+            }
+            Err(error) => warn!(
+                container = record.container, error = %error,
+                "the action's container could not be removed; the worker tries again after its next start"
+            ),
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(executor: &'a Executor, entry: Entry, attempt: Attempt) -> Self {
+        let assignment = Arc::clone(&entry.assignment);
+        // Across a reboot or an unknown boot nobody can say how much of the time was used up: all of it is granted.
+        let elapsed = attempt.elapsed(executor.clock.as_ref()).unwrap_or_default();
+        let limit = Duration::from_secs(assignment.timeout_s);
+        let deadline =
+            (assignment.timeout_s > 0).then(|| Instant::now().checked_add(limit.saturating_sub(elapsed))).flatten();
+        let redactor = executor.settings.redactor.with_environment_of(&assignment);
+        Self { executor, id: entry.id, entry, assignment, attempt, redactor, deadline }
+    }
+
+    /// Pulls, starts and waits.
+    async fn begin(&mut self) -> Result<End, JournalError> {
+        info!(
+            workflow = %self.assignment.workflow, task = %self.assignment.task, action = %self.assignment.name,
+            action_id = %self.assignment.action, attempt = self.attempt.number, image = self.assignment.image,
+            timeout_s = self.assignment.timeout_s, "action begins"
+        );
+        let image = match self.pull().await {
+            Ok(image) => image,
+            Err(end) => return Ok(end),
+        };
+        self.executor.journal.attempt(self.id, self.attempt.clone()).await?;
+        self.entry.attempt = Some(self.attempt.clone());
+        self.entry.container = None;
+        match self.start(image).await {
+            Ok(record) => Ok(self.attend(record).await),
+            Err(end) => Ok(end),
+        }
+    }
+
+    /// Puts the end into a report, stores it, and clears up.
+    async fn finish(self, end: End) -> Outcome {
+        let executor = self.executor;
+        let stopped_at = end.stopped_at.unwrap_or_else(|| executor.clock.now());
+        let elapsed = match end.stopped_at.map(|at| at.duration_since(self.attempt.began_at)) {
+            // Found ended after a restart: only the engine knows when.
+            Some(by_wall_clock) => Duration::try_from(by_wall_clock).ok(),
+            None => self.attempt.elapsed(executor.clock.as_ref()),
+        };
+        let report = Report {
+            state: end.state,
+            started_at: Some(self.attempt.began_at),
+            stopped_at: Some(stopped_at),
+            duration: human_duration(elapsed.unwrap_or_default()),
+            ..Report::running(&self.assignment, self.redactor.mask(end.message))
+        };
+        let report = executor.record(&self.entry, report).await;
+        if let Some(entry) = executor.journal.entry(self.id)
+            && let Some(record) = &entry.container
+        {
+            executor.remove(self.id, record).await;
+        }
+        Outcome::Finished(report)
+    }
+
+    fn retrying(&self, reason: &str) {
+        self.executor.events.emit(&WorkerEvent::Retrying {
+            assignment: Arc::clone(&self.assignment),
+            reason: self.redactor.mask(reason.to_owned()),
+        });
+    }
+}
+
+/// Never, where there is no deadline.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,274 @@
+//! From an image to the end of a container.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tink_runtime::{ContainerSpec, ExitStatus, HandleRecord, Purpose, Recovered, Runtime, RuntimeError};
+use tink_workflow::{ActionState, ImageRef};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+
+use super::output::Output;
+use super::{End, Run, message, until};
+use crate::Backoff;
+use crate::events::WorkerEvent;
+
+/// Beyond the grace, for an engine to carry a stop out before it is asked again.
+const STOP_MARGIN: Duration = Duration::from_secs(30);
+/// Stops that an engine may leave without effect.
+const STOP_TRIES: u32 = 5;
+
+/// How the wait for a container ended.
+#[derive(Debug)]
+pub(super) enum Waited {
+    /// It ended.
+    Exited(ExitStatus),
+    /// The engine does not know it any more.
+    Gone,
+}
+
+impl Run<'_> {
+    /// What the engine is to run.
+    pub(super) fn spec(&self, image: ImageRef, purpose: Purpose, command: Vec<String>) -> ContainerSpec {
+        ContainerSpec {
+            identity: self.entry.identity(self.attempt.number, purpose),
+            image,
+            command,
+            environment: self.assignment.environment.clone(),
+            volumes: self.assignment.volumes.clone(),
+            pid: self.assignment.pid.clone(),
+            network: self.assignment.network.clone(),
+            tty: false,
+        }
+    }
+
+    /// Starts the container once, and finds it again where a call to the engine left that open.
+    pub(super) async fn start(&mut self, image: ImageRef) -> Result<HandleRecord, End> {
+        let spec = self.spec(image, Purpose::Action, self.assignment.command.clone());
+        let record = tokio::select! {
+            record = self.start_or_find(&spec) => record.map_err(|error| End::failed(error.to_string()))?,
+            () = until(self.deadline) => {
+                let limit = self.assignment.timeout_s;
+                self.clear_after_deadline(&spec).await;
+                let message = format!("timeout of {limit} s used up before the engine started the container");
+                return Err(End { state: ActionState::Timeout, message, stopped_at: None });
+            }
+        };
+        let id = self.id;
+        let journal = &self.executor.journal;
+        if let Err(error) = self.executor.persist(id, || journal.container(id, record.clone())).await {
+            // It runs, and it can be found by its identity: the attempt is on disk.
+            warn!(
+                action = %self.assignment.name, container = record.container,
+                error = &error as &dyn std::error::Error, "the container's record cannot be stored"
+            );
+        }
+        self.entry.container = Some(record.clone());
+        self.executor.events.emit(&WorkerEvent::Started {
+            assignment: Arc::clone(&self.assignment),
+            attempt: self.attempt.number,
+            at: self.executor.clock.now(),
+        });
+        Ok(record)
+    }
+
+    /// A start whose answer was lost may have happened, so the engine is asked before each try: a container of this
+    /// very run is never started twice.
+    pub(super) async fn start_or_find(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
+        let runtime = &self.executor.runtime;
+        let mut backoff = Backoff::new(self.executor.settings.backoff_max);
+        let mut logged = false;
+        loop {
+            let failure = match runtime.find(&spec.identity).await {
+                Ok(Some(record)) => return Ok(record),
+                Ok(None) => match runtime.start(spec).await {
+                    Ok(record) => return Ok(record),
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            };
+            if !failure.is_retryable() {
+                return Err(failure);
+            }
+            let text = self.redactor.mask(failure.to_string());
+            if !std::mem::replace(&mut logged, true) {
+                warn!(action = %self.assignment.name, error = text, "the engine cannot start the container; trying again");
+            }
+            self.retrying(&text);
+            sleep(backoff.pause()).await;
+        }
+    }
+
+    /// A start that was under way when the time was used up may have happened.
+    async fn clear_after_deadline(&self, spec: &ContainerSpec) {
+        let runtime = &self.executor.runtime;
+        let clear = async {
+            if let Some(record) = runtime.find(&spec.identity).await? {
+                runtime.stop(&record, self.executor.settings.stop_grace).await?;
+                runtime.remove(&record).await?;
+            }
+            Ok::<_, RuntimeError>(())
+        };
+        match timeout(self.executor.settings.stop_grace + STOP_MARGIN, clear).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                warn!(action = %self.assignment.name, error = %error, "a late container may be left behind")
+            }
+            Err(_) => warn!(action = %self.assignment.name, "the engine hangs; a late container may be left behind"),
+        }
+    }
+
+    /// Follows a container to its end: output, timeout, exit on disk, hooks.
+    pub(super) async fn attend(&mut self, record: HandleRecord) -> End {
+        let log = self.executor.journal.log(&self.entry, self.attempt.number);
+        let mut output =
+            Output::new(Arc::clone(&self.assignment), self.executor.events.clone(), self.redactor.clone(), log);
+        let settings = &self.executor.settings;
+        let runtime = self.executor.runtime.as_ref();
+        let mut timed_out = self.entry.stopping.is_some();
+        let waited = {
+            let follow = follow(runtime, &record, &mut output, settings.backoff_max);
+            let wait = wait(runtime, &record, settings.backoff_max);
+            tokio::pin!(follow, wait);
+            let mut followed = false;
+            let mut waited = None;
+            while waited.is_none() && !timed_out {
+                tokio::select! {
+                    end = &mut wait => waited = Some(end),
+                    () = &mut follow, if !followed => followed = true,
+                    () = until(self.deadline) => timed_out = true,
+                }
+            }
+            if waited.is_none() {
+                self.remember_stop().await;
+                let stop = self.stop(&record);
+                tokio::pin!(stop);
+                let mut give_up = None;
+                loop {
+                    tokio::select! {
+                        end = &mut wait => {
+                            waited = Some(end);
+                            break;
+                        }
+                        () = &mut follow, if !followed => followed = true,
+                        // The wait ends by itself where the stop had an effect.
+                        () = &mut stop, if give_up.is_none() => give_up = Some(Instant::now() + STOP_MARGIN),
+                        () = until(give_up), if give_up.is_some() => break,
+                    }
+                }
+            }
+            // A log stream that does not end must not hold up a result.
+            if !followed && timeout(settings.drain_timeout, &mut follow).await.is_err() {
+                warn!(action = %self.assignment.name, "the rest of the action's output does not arrive");
+            }
+            waited
+        };
+        self.conclude(waited, timed_out, output.tail()).await
+    }
+
+    /// After a crash in the middle of a stop, the next life must know that this end was a timeout.
+    async fn remember_stop(&self) {
+        if self.entry.stopping.is_none()
+            && let Err(error) = self.executor.journal.stopping(self.id, "timeout".to_owned()).await
+        {
+            warn!(entry = %self.id, error = &error as &dyn std::error::Error, "a stop could not be stored");
+        }
+    }
+
+    /// Stops the container, with some patience for an engine that is away.
+    async fn stop(&self, record: &HandleRecord) {
+        let grace = self.executor.settings.stop_grace;
+        let mut backoff = Backoff::new(self.executor.settings.backoff_max);
+        for _ in 0..STOP_TRIES {
+            match timeout(grace + STOP_MARGIN, self.executor.runtime.stop(record, grace)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    warn!(action = %self.assignment.name, error = %error, "the container could not be stopped");
+                }
+                Err(_) => warn!(action = %self.assignment.name, "the engine does not carry the stop out"),
+            }
+            sleep(backoff.pause()).await;
+        }
+    }
+
+    /// Puts the end on disk and into words.
+    async fn conclude(&mut self, waited: Option<Waited>, timed_out: bool, tail: &message::Tail) -> End {
+        let status = match waited {
+            Some(Waited::Exited(status)) => Some(status),
+            Some(Waited::Gone) if timed_out => None,
+            Some(Waited::Gone) => {
+                return End::failed(message::with_output(
+                    "the container vanished while it ran: somebody removed it, or its engine lost it".to_owned(),
+                    tail,
+                ));
+            }
+            None => None,
+        };
+        if let Some(status) = &status {
+            let (id, journal) = (self.id, &self.executor.journal);
+            if let Err(error) = self.executor.persist(id, || journal.exit(id, status.clone())).await {
+                warn!(entry = %id, error = &error as &dyn std::error::Error, "the exit could not be stored");
+            }
+            self.entry.exit = Some(status.clone());
+        }
+        let end = self.end(status.as_ref(), timed_out, tail);
+        self.hook(end.state).await;
+        end
+    }
+
+    /// The result of a container's end.
+    pub(super) fn end(&self, status: Option<&ExitStatus>, timed_out: bool, tail: &message::Tail) -> End {
+        if timed_out {
+            let message = message::timed_out(self.assignment.timeout_s, status, tail);
+            return End { state: ActionState::Timeout, message, stopped_at: None };
+        }
+        match status {
+            Some(status) => {
+                let state = if status.success() { ActionState::Success } else { ActionState::Failed };
+                End { state, message: message::ended(status, tail), stopped_at: None }
+            }
+            None => {
+                End::failed(message::with_output("the engine does not say how the container ended".to_owned(), tail))
+            }
+        }
+    }
+}
+
+/// Waits for the end, across restarts of the engine.
+pub(super) async fn wait(runtime: &dyn Runtime, record: &HandleRecord, backoff_max: Duration) -> Waited {
+    let mut backoff = Backoff::new(backoff_max);
+    let mut logged = false;
+    loop {
+        let failure = match runtime.wait(record).await {
+            Ok(status) => return Waited::Exited(status),
+            Err(failure) => failure,
+        };
+        // Either the engine is away for a while, or it does not know the container any more.
+        let failure = match runtime.recover(record).await {
+            Ok(Recovered::Exited(status)) => return Waited::Exited(status),
+            Ok(Recovered::Gone) => return Waited::Gone,
+            Ok(Recovered::Running) => failure,
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut logged, true) {
+            warn!(container = record.container, error = %failure, "waiting for the container failed; trying again");
+        }
+        sleep(backoff.pause()).await;
+    }
+}
+
+/// Delivers output until the container has ended, across restarts of the engine.
+pub(super) async fn follow(runtime: &dyn Runtime, record: &HandleRecord, output: &mut Output, backoff_max: Duration) {
+    let mut backoff = Backoff::new(backoff_max);
+    loop {
+        match runtime.logs(record, output.lines(), output).await {
+            Ok(()) => return,
+            Err(error) if error.is_retryable() => {}
+            Err(error) => {
+                warn!(container = record.container, error = %error, "the action's output cannot be read");
+                return;
+            }
+        }
+        sleep(backoff.pause()).await;
+    }
+}

@@ -1,0 +1,65 @@
+//! An action's output on its way to the journal, the worker's own log and whoever watches.
+
+use std::sync::Arc;
+
+use tink_runtime::{LogSink, OutputStream};
+use tracing::info;
+
+use super::message::{Tail, printable};
+use crate::Assignment;
+use crate::Redactor;
+use crate::events::{Events, WorkerEvent};
+use crate::journal::LogFile;
+
+/// Bytes of the journal's log that are read back for the last lines of a report.
+const TAIL_BYTES: u64 = 64 * 1024;
+
+/// Takes the lines of one container.
+pub(super) struct Output {
+    assignment: Arc<Assignment>,
+    events: Events,
+    redactor: Redactor,
+    log: LogFile,
+    tail: Tail,
+}
+
+impl Output {
+    /// Goes on after the lines that an earlier life of the worker took.
+    pub(super) fn new(assignment: Arc<Assignment>, events: Events, redactor: Redactor, log: LogFile) -> Self {
+        let mut tail = Tail::default();
+        for line in log.tail(TAIL_BYTES).split(|byte| *byte == b'\n') {
+            tail.push(&printable(line));
+        }
+        Self { assignment, events, redactor, log, tail }
+    }
+
+    /// Lines taken so far, by every life of the worker.
+    pub(super) fn lines(&self) -> u64 {
+        self.log.lines()
+    }
+
+    /// The last lines.
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+}
+
+impl LogSink for Output {
+    fn line(&mut self, stream: OutputStream, line: &[u8]) {
+        let text = self.redactor.mask(printable(line));
+        self.log.append(text.as_bytes());
+        let name = match stream {
+            OutputStream::Stdout => "stdout",
+            OutputStream::Stderr => "stderr",
+        };
+        info!(
+            target: "tink_worker::output",
+            workflow = %self.assignment.workflow, action = %self.assignment.name, action_id = %self.assignment.action,
+            stream = name, "{text}"
+        );
+        self.tail.push(&text);
+        if self.events.is_watched() {
+            self.events.emit(&WorkerEvent::OutputLine { assignment: Arc::clone(&self.assignment), stream, line: text });
+        }
+    }
+}

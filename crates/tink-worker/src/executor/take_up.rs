@@ -1,0 +1,166 @@
+//! Taking up what an earlier life of the worker left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tink_runtime::{HandleRecord, Purpose, Recovered};
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use super::container::follow;
+use super::message::Tail;
+use super::output::Output;
+use super::{Executor, Outcome, Run};
+use crate::events::WorkerEvent;
+use crate::journal::{Entry, Phase};
+use crate::{Backoff, Report};
+
+/// What became of a container of an earlier life.
+enum Found {
+    Running(HandleRecord),
+    Exited(HandleRecord, tink_runtime::ExitStatus),
+    Gone(String),
+}
+
+impl Executor {
+    /// Takes up an entry that an earlier life of the worker left without a result.
+    pub(crate) async fn take_up(&self, entry: Entry) -> Outcome {
+        let Some(attempt) = entry.attempt.clone() else { return Outcome::Gone };
+        let mut run = Run::new(self, entry, attempt);
+        let assignment = Arc::clone(&run.assignment);
+        self.events.emit(&WorkerEvent::AssignmentTaken { assignment: Arc::clone(&assignment), taken_up: true });
+        if run.entry.phase() == Phase::Ended {
+            info!(workflow = %assignment.workflow, action = %assignment.name, "taking up an action that has ended");
+            let tail = run.output().tail().clone();
+            return run.conclude_found(tail).await;
+        }
+        match run.look().await {
+            Found::Running(record) => {
+                info!(
+                    workflow = %assignment.workflow, action = %assignment.name, action_id = %assignment.action,
+                    container = record.container, attempt = run.attempt.number, "taking up a running action"
+                );
+                let end = run.attend(record).await;
+                run.finish(end).await
+            }
+            Found::Exited(record, status) => {
+                info!(
+                    workflow = %assignment.workflow, action = %assignment.name, action_id = %assignment.action,
+                    container = record.container, result = %status, "the action ended while the worker was away"
+                );
+                let tail = run.rest_of_output(&record).await;
+                let (id, journal) = (run.id, &self.journal);
+                if let Err(error) = self.persist(id, || journal.exit(id, status.clone())).await {
+                    warn!(entry = %id, error = &error as &dyn std::error::Error, "the exit could not be stored");
+                }
+                run.entry.exit = Some(status);
+                run.conclude_found(tail).await
+            }
+            Found::Gone(reason) => {
+                warn!(
+                    workflow = %assignment.workflow, action = %assignment.name, action_id = %assignment.action,
+                    attempt = run.attempt.number, reason,
+                    "the action's container is gone without a result; it runs again only if the server asks for it"
+                );
+                Outcome::Gone
+            }
+        }
+    }
+
+    /// Fails an action whose container belongs to another engine than this worker has: it may still run there.
+    pub(crate) async fn disown(&self, entry: &Entry) -> Outcome {
+        let runtime = entry.container.as_ref().map_or("another engine", |record| record.runtime.as_str());
+        let message = format!(
+            "attempt {} was started by the engine {runtime}, this worker now uses {}: whether it ended, and how, is not \
+             known, and it is not started a second time",
+            entry.attempt_number(),
+            self.runtime.name()
+        );
+        let report = Report {
+            state: tink_workflow::ActionState::Failed,
+            started_at: entry.attempt.as_ref().map(|attempt| attempt.began_at),
+            stopped_at: Some(self.clock.now()),
+            ..Report::running(&entry.assignment, message)
+        };
+        Outcome::Finished(self.record(entry, report).await)
+    }
+}
+
+impl Run<'_> {
+    /// Asks the engine, for as long as it does not answer.
+    async fn look(&mut self) -> Found {
+        let runtime = Arc::clone(&self.executor.runtime);
+        let mut backoff = Backoff::new(self.executor.settings.backoff_max);
+        let mut logged = false;
+        loop {
+            let failure = match self.look_once(runtime.as_ref()).await {
+                Ok(found) => return found,
+                Err(failure) => failure,
+            };
+            if !failure.is_retryable() {
+                return Found::Gone(failure.to_string());
+            }
+            if !std::mem::replace(&mut logged, true) {
+                warn!(
+                    action = %self.assignment.name, error = %failure,
+                    "an action of an earlier life of the worker cannot be looked for; trying again"
+                );
+            }
+            sleep(backoff.pause()).await;
+        }
+    }
+
+    async fn look_once(&mut self, runtime: &dyn tink_runtime::Runtime) -> Result<Found, tink_runtime::RuntimeError> {
+        let record = match self.entry.container.clone() {
+            Some(record) if record.runtime != runtime.name() => {
+                return Ok(Found::Gone(format!(
+                    "it was started by the engine {}, this worker uses {}",
+                    record.runtime,
+                    runtime.name()
+                )));
+            }
+            Some(record) => record,
+            None => {
+                let identity = self.entry.identity(self.attempt.number, Purpose::Action);
+                let Some(record) = runtime.find(&identity).await? else {
+                    return Ok(Found::Gone("it was never started, or the machine was rebooted".to_owned()));
+                };
+                if let Err(error) = self.executor.journal.container(self.id, record.clone()).await {
+                    warn!(entry = %self.id, error = &error as &dyn std::error::Error, "a record could not be stored");
+                }
+                self.entry.container = Some(record.clone());
+                record
+            }
+        };
+        Ok(match runtime.recover(&record).await? {
+            Recovered::Running => Found::Running(record),
+            Recovered::Exited(status) => Found::Exited(record, status),
+            Recovered::Gone => Found::Gone("the machine was rebooted, or somebody removed the container".to_owned()),
+        })
+    }
+
+    fn output(&self) -> Output {
+        let log = self.executor.journal.log(&self.entry, self.attempt.number);
+        Output::new(Arc::clone(&self.assignment), self.executor.events.clone(), self.redactor.clone(), log)
+    }
+
+    /// Delivers what an ended container wrote while nobody listened.
+    async fn rest_of_output(&self, record: &HandleRecord) -> Tail {
+        let mut output = self.output();
+        let pause = self.executor.settings.backoff_max;
+        let limit = self.executor.settings.drain_timeout.max(Duration::from_secs(1));
+        if timeout(limit, follow(self.executor.runtime.as_ref(), record, &mut output, pause)).await.is_err() {
+            warn!(action = %self.assignment.name, "the rest of the action's output does not arrive");
+        }
+        output.tail().clone()
+    }
+
+    /// The result of an exit that was found.
+    async fn conclude_found(mut self, tail: Tail) -> Outcome {
+        let status = self.entry.exit.clone();
+        let mut end = self.end(status.as_ref(), self.entry.stopping.is_some(), &tail);
+        end.stopped_at = status.and_then(|status| status.stopped_at);
+        self.hook(end.state).await;
+        self.finish(end).await
+    }
+}

@@ -1,0 +1,148 @@
+//! Reading the journal back after a start.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use serde::de::DeserializeOwned;
+use tracing::warn;
+
+use super::{Disk, Entry, EntryId, Journal, JournalError, JournalLimits, Shared, State};
+use crate::Assignment;
+
+/// No file of an entry but its log is larger; what is, is damaged.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+impl Journal {
+    /// Reads the journal in `root`, which is made where it is missing. Damaged entries are moved to `damaged/` and
+    /// named in the log.
+    ///
+    /// # Errors
+    /// [`JournalError::Open`] when the directory cannot be made, written or listed.
+    pub fn open(root: &Path, disk: Arc<dyn Disk>, limits: JournalLimits) -> Result<Self, JournalError> {
+        let failed = |source| JournalError::Open { path: root.to_owned(), source };
+        let assignments = root.join("assignments");
+        disk.create_dir(&assignments).map_err(failed)?;
+        // A directory that is there may still be on a read-only file system.
+        disk.write(&root.join("writable"), b"").map_err(failed)?;
+
+        let mut names: Vec<_> = fs::read_dir(&assignments)
+            .and_then(|dir| dir.map(|file| file.map(|file| file.file_name())).collect::<io::Result<_>>())
+            .map_err(failed)?;
+        names.sort();
+        let mut state = State::default();
+        for name in names {
+            let dir = assignments.join(&name);
+            if name.as_encoded_bytes().starts_with(b".new-") {
+                // The worker died before the entry was there; the server will ask again.
+                disk.remove_dir(&dir).map_err(failed)?;
+                continue;
+            }
+            match read_entry(&dir, &name) {
+                Ok(entry) => {
+                    state.next = state.next.max(entry.id.0);
+                    state.entries.insert(entry.id, entry);
+                }
+                Err(reason) => {
+                    state.next = state.next.max(number(&name).unwrap_or(0));
+                    set_aside(root, &dir, &name, disk.as_ref(), &reason, limits.damaged_max);
+                }
+            }
+        }
+        Ok(Self(Arc::new(Shared { root: root.to_owned(), disk, limits, state: Mutex::new(state) })))
+    }
+}
+
+fn number(name: &OsStr) -> Option<u64> {
+    name.to_str()?.split('-').next()?.parse().ok()
+}
+
+fn read_entry(dir: &Path, name: &OsStr) -> Result<Entry, String> {
+    let id = number(name).ok_or_else(|| "its name does not begin with a number".to_owned())?;
+    let assignment: Assignment =
+        read_json(dir, "assignment.json")?.ok_or_else(|| "assignment.json is missing".to_owned())?;
+    let mut entry = Entry::new(EntryId(id), assignment);
+    entry.dir_name = name.to_string_lossy().into_owned();
+    entry.attempt = read_json(dir, "attempt.json")?;
+    let container: Option<tink_runtime::HandleRecord> = read_json(dir, "container.json")?;
+    let attempt = entry.attempt_number();
+    entry.container = match container {
+        Some(record) if record.identity.action != entry.assignment.action => {
+            return Err(format!("container.json is of action {}", record.identity.action));
+        }
+        Some(record) if record.identity.attempt > attempt => {
+            return Err(format!("container.json is of attempt {} of {attempt}", record.identity.attempt));
+        }
+        // Of an older attempt: the newest one has no container yet.
+        Some(record) if record.identity.attempt < attempt => None,
+        other => other,
+    };
+    entry.stopping = read_text(dir, "stopping")?;
+    entry.exit = read_json(dir, "exit.json")?;
+    entry.hook = read_json(dir, "hook.json")?;
+    entry.result = read_json(dir, "result.json")?;
+    if let Some(result) = &entry.result
+        && !entry.assignment.is_same_action(&result.workflow, &result.action)
+    {
+        return Err(format!("result.json is of action {}", result.action));
+    }
+    entry.removed = read_text(dir, "removed")?.is_some();
+    entry.closed = read_text(dir, "acknowledged")?;
+    Ok(entry)
+}
+
+fn read_json<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<Option<T>, String> {
+    match read(&dir.join(file)).map_err(|error| format!("{file}: {error}"))? {
+        Some(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("{file}: {error}")),
+        None => Ok(None),
+    }
+}
+
+fn read_text(dir: &Path, file: &str) -> Result<Option<String>, String> {
+    let bytes = read(&dir.join(file)).map_err(|error| format!("{file}: {error}"))?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned()))
+}
+
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+fn set_aside(root: &Path, dir: &Path, name: &OsStr, disk: &dyn Disk, reason: &str, damaged_max: usize) {
+    let damaged = root.join("damaged");
+    let to = damaged.join(name);
+    let moved = disk
+        .create_dir(&damaged)
+        .and_then(|()| disk.remove_dir(&to))
+        .and_then(|()| disk.rename(dir, &to))
+        .and_then(|()| prune_damaged(&damaged, disk, damaged_max));
+    match moved {
+        Ok(()) => warn!(
+            entry = %name.display(), reason, moved_to = %to.display(),
+            "journal entry is damaged and was set aside; its action runs again only if the server asks for it"
+        ),
+        Err(error) => warn!(
+            entry = %name.display(), reason, %error,
+            "journal entry is damaged and ignored, but could not be set aside"
+        ),
+    }
+}
+
+fn prune_damaged(damaged: &Path, disk: &dyn Disk, keep: usize) -> io::Result<()> {
+    let mut all: Vec<PathBuf> =
+        fs::read_dir(damaged)?.map(|file| file.map(|file| file.path())).collect::<io::Result<_>>()?;
+    all.sort();
+    let surplus = all.len().saturating_sub(keep);
+    all.iter().take(surplus).try_for_each(|dir| disk.remove_dir(dir))
+}

@@ -1,0 +1,189 @@
+//! Fixtures and tests of the journal on a real directory.
+
+use std::sync::Arc;
+
+use tink_runtime::{ExitCause, ExitStatus, HandleRecord, Purpose};
+use tink_workflow::{ActionId, ActionState, TaskId, WorkerId, WorkflowId};
+
+use super::*;
+use crate::{Assignment, Report, SystemClock};
+
+pub(crate) fn assignment(workflow: &str, action: &str) -> Assignment {
+    Assignment {
+        workflow: WorkflowId::parse(workflow).unwrap(),
+        task: TaskId::parse("task-1").unwrap(),
+        action: ActionId::parse(action).unwrap(),
+        worker: WorkerId::parse("02:00:00:00:00:01").unwrap(),
+        name: format!("action {action}"),
+        image: "busybox".to_owned(),
+        timeout_s: 0,
+        command: vec!["true".to_owned()],
+        environment: Vec::new(),
+        volumes: Vec::new(),
+        pid: String::new(),
+        network: String::new(),
+        on_timeout: Vec::new(),
+        on_failure: Vec::new(),
+    }
+}
+
+fn open(dir: &Path) -> Journal {
+    Journal::open(dir, Arc::new(RealDisk), JournalLimits::default()).unwrap()
+}
+
+fn record(entry: &Entry, attempt: u32) -> HandleRecord {
+    HandleRecord {
+        runtime: "test".to_owned(),
+        container: format!("c{attempt}"),
+        identity: entry.identity(attempt, Purpose::Action),
+        engine: serde_json::Value::Null,
+    }
+}
+
+async fn filled(journal: &Journal) -> Entry {
+    let entry = journal.begin(assignment("default/w", "a/1")).await.unwrap();
+    journal.attempt(entry.id, Attempt::begin(1, &SystemClock)).await.unwrap();
+    journal.container(entry.id, record(&entry, 1)).await.unwrap();
+    journal.stopping(entry.id, "timeout".to_owned()).await.unwrap();
+    let status = ExitStatus { cause: ExitCause::Signal(9), oom: true, started_at: None, stopped_at: None };
+    journal.exit(entry.id, status).await.unwrap();
+    let report = Report { state: ActionState::Failed, ..Report::running(&entry.assignment, "exit code 3") };
+    journal.result(entry.id, report).await.unwrap();
+    journal.entry(entry.id).unwrap()
+}
+
+#[tokio::test]
+async fn what_was_written_is_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(&open(dir.path())).await;
+    let after = open(dir.path());
+    let entries = after.entries();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(format!("{:?}", entries[0]), format!("{before:?}"));
+    assert_eq!(entries[0].phase(), Phase::Finished);
+    assert!(dir.path().join("assignments/00000001-a_1/result.json").exists());
+    let next = after.begin(assignment("default/w", "a2")).await.unwrap();
+    assert_eq!(next.id, EntryId(2), "numbers go on where they ended");
+}
+
+#[tokio::test]
+async fn the_container_of_an_older_attempt_is_not_taken_for_the_newest_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
+    journal.attempt(entry.id, Attempt::begin(1, &SystemClock)).await.unwrap();
+    journal.container(entry.id, record(&entry, 1)).await.unwrap();
+    journal.attempt(entry.id, Attempt::begin(2, &SystemClock)).await.unwrap();
+    for journal in [journal, open(dir.path())] {
+        let entry = journal.entry(EntryId(1)).unwrap();
+        assert_eq!((entry.phase(), entry.attempt_number()), (Phase::Attempted, 2));
+    }
+}
+
+#[tokio::test]
+async fn damaged_entries_are_set_aside_and_the_others_stay() {
+    for (file, bytes) in [
+        ("assignment.json", &b"{"[..]),
+        ("container.json", b"\0\0\0\0"),
+        ("attempt.json", b""),
+        ("result.json", b"[]"),
+        ("exit.json", b"\"x\""),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = open(dir.path());
+        let entry = filled(&journal).await;
+        journal.begin(assignment("default/w", "a2")).await.unwrap();
+        std::fs::write(journal.dir_of(&entry).join(file), bytes).unwrap();
+        let after = open(dir.path());
+        let left: Vec<_> = after.entries().iter().map(|entry| entry.id).collect();
+        assert_eq!(left, [EntryId(2)], "{file}");
+        assert!(dir.path().join("damaged").join(&entry.dir_name).exists(), "{file}");
+        assert_eq!(after.begin(assignment("default/w", "a3")).await.unwrap().id, EntryId(3), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_was_never_finished_being_written_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let half = dir.path().join("assignments/.new-00000009-x");
+    std::fs::create_dir(&half).unwrap();
+    std::fs::write(half.join("assignment.json.tmp"), "{").unwrap();
+    assert!(open(dir.path()).entries().is_empty());
+    assert!(!half.exists());
+}
+
+#[tokio::test]
+async fn closed_entries_are_pruned_oldest_first_and_open_ones_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = JournalLimits { closed_entries_max: 2, ..JournalLimits::default() };
+    let journal = Journal::open(dir.path(), Arc::new(RealDisk), limits).unwrap();
+    for nth in 1..=6 {
+        let entry = journal.begin(assignment("default/w", &format!("a{nth}"))).await.unwrap();
+        if nth != 2 {
+            journal.close(entry.id, "accepted".to_owned()).await.unwrap();
+        }
+    }
+    let left: Vec<_> = open(dir.path()).entries().iter().map(|entry| entry.id.0).collect();
+    assert_eq!(left, [2, 5, 6]);
+    let journal = open(dir.path());
+    journal.prune_to(10, 5000).await.unwrap();
+    let left: Vec<_> = journal.entries().iter().map(|entry| entry.id.0).collect();
+    assert_eq!(left, [2], "two files of a page each are over 5000 bytes");
+}
+
+#[tokio::test]
+async fn a_state_directory_that_cannot_be_written_is_an_error_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = Journal::open(&file, Arc::new(RealDisk), JournalLimits::default()).unwrap_err();
+    assert_eq!(error.to_string(), format!("failed to open the journal in {}", file.display()));
+}
+
+#[tokio::test]
+async fn a_log_goes_on_after_its_last_whole_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
+    let mut log = journal.log(&entry, 1);
+    log.append(b"one");
+    log.append(b"");
+    log.append(b"three");
+    assert_eq!(log.lines(), 3);
+    drop(log);
+    let path = journal.dir_of(&entry).join("log-1.00000000");
+    std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"half a li").unwrap();
+    let mut log = journal.log(&entry, 1);
+    assert_eq!(log.lines(), 3);
+    log.append(b"half a line");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "one\n\nthree\nhalf a line\n");
+    assert_eq!(journal.log(&entry, 2).lines(), 0, "another attempt has a log of its own");
+}
+
+#[tokio::test]
+async fn a_log_keeps_the_newest_output_and_the_whole_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = JournalLimits { log_bytes_max: 1000, ..JournalLimits::default() };
+    let journal = Journal::open(dir.path(), Arc::new(RealDisk), limits).unwrap();
+    let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
+    let mut log = journal.log(&entry, 1);
+    for nth in 0..10_000 {
+        log.append(format!("line {nth}").as_bytes());
+        if nth % 777 == 0 {
+            log = journal.log(&entry, 1);
+        }
+    }
+    assert_eq!(log.lines(), 10_000);
+    assert_eq!(journal.log(&entry, 1).lines(), 10_000);
+    let kept: u64 = std::fs::read_dir(journal.dir_of(&entry))
+        .unwrap()
+        .map(|file| file.unwrap())
+        .filter(|file| file.file_name().to_string_lossy().starts_with("log-"))
+        .map(|file| file.metadata().unwrap().len())
+        .sum();
+    assert!(kept <= 1010, "{kept} bytes");
+    assert_eq!(String::from_utf8(log.tail(25)).unwrap(), "line 9998\nline 9999\n");
+}
+
+use std::io::Write as _;

@@ -1,0 +1,157 @@
+//! `tink-worker`: the program. Everything is in the library; here it is put together.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tink_runtime::{Options, RegistryCredentials, Runtime, SelectError};
+use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation};
+use tink_worker::transport::grpc::{GrpcSettings, v2025::Transport2025};
+use tink_worker::{Backoff, CancellationToken, Redactor, Settings, Worker, logging, state_dir};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+fn main() -> ExitCode {
+    let args = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let config = match config::parse(args, environment) {
+        Ok(Invocation::Run(config)) => config,
+        Ok(Invocation::Print(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("tink-worker: {error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    logging::start(config.log_format, config.log_level);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tink-worker: failed to start its threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(work(&config));
+    // A name lookup or a write that hangs must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    code
+}
+
+async fn work(config: &Config) -> ExitCode {
+    let stop = match stop_on_signals() {
+        Ok(stop) => stop,
+        Err(error) => {
+            error!(%error, "signals cannot be received");
+            return ExitCode::FAILURE;
+        }
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), worker = %config.id, server = config.grpc_server, "tink-worker");
+    for note in &config.notes {
+        warn!("{note}");
+    }
+    let transport = match Transport2025::new(&grpc_settings(config), config.id.clone()) {
+        Ok(transport) => Arc::new(transport),
+        Err(error) => {
+            error!(error = &error as &dyn std::error::Error, "the connection to the server cannot be set up");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let state_dir = state_dir::usable(&config.state_dir);
+    let options = Options {
+        docker_socket: config.docker_socket.clone(),
+        credentials: credentials(config),
+        ..Options::new(&state_dir)
+    };
+    let runtime = tokio::select! {
+        runtime = engine(config, &options) => match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                error!(%error, "actions cannot be run");
+                return ExitCode::from(EXIT_CONFIG);
+            }
+        },
+        () = stop.cancelled() => return ExitCode::SUCCESS,
+    };
+    let mut settings = Settings::new(config.id.clone(), state_dir);
+    settings.backoff_max = config.backoff_max_interval;
+    settings.executor.stop_grace = config.stop_grace;
+    settings.executor.redactor = Redactor::new([config.registry_pass.expose().as_str()]);
+    match Worker::new(settings, transport, runtime) {
+        Ok(worker) => {
+            worker.run(stop).await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            error!(error = &error as &dyn std::error::Error, "the journal cannot be opened");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The engine. One that does not answer yet is waited for: a worker often starts before it.
+async fn engine(config: &Config, options: &Options) -> Result<Arc<dyn Runtime>, SelectError> {
+    let mut backoff = Backoff::new(config.backoff_max_interval);
+    let mut said = false;
+    loop {
+        match tink_runtime::select(config.runtime, options).await {
+            Ok(selected) => return Ok(selected.runtime),
+            Err(error @ SelectError::NotBuiltIn { .. }) => return Err(error),
+            Err(error) => {
+                if !std::mem::replace(&mut said, true) {
+                    warn!(%error, "no container engine answers; the worker waits for one");
+                }
+            }
+        }
+        tokio::time::sleep(backoff.pause()).await;
+    }
+}
+
+fn grpc_settings(config: &Config) -> GrpcSettings {
+    GrpcSettings {
+        tls: config.grpc_tls,
+        insecure_tls: config.grpc_insecure_tls,
+        ca_file: config.ca_file.clone(),
+        proxy: config.proxy.clone(),
+        ..GrpcSettings::plaintext(config.grpc_server.clone())
+    }
+}
+
+fn credentials(config: &Config) -> Vec<RegistryCredentials> {
+    if config.registry_name.is_empty() || config.registry_user.is_empty() {
+        return Vec::new();
+    }
+    vec![RegistryCredentials {
+        registry: config.registry_name.clone(),
+        username: config.registry_user.clone(),
+        password: tink_runtime::Secret::new(config.registry_pass.expose().clone()),
+    }]
+}
+
+/// The first SIGTERM, SIGINT or SIGHUP asks the worker to stop; the second one ends the process at once.
+fn stop_on_signals() -> std::io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = term.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+                _ = hangup.recv() => "SIGHUP",
+            }
+        };
+        let first = next().await;
+        info!(signal = first, "stopping");
+        asked.cancel();
+        let second = next().await;
+        warn!(signal = second, "second signal: ending at once");
+        #[expect(clippy::disallowed_methods, reason = "the user asked twice; the journal is whole at every moment")]
+        std::process::exit(0);
+    });
+    Ok(stop)
+}

@@ -1,0 +1,156 @@
+//! Today's wire: `proto.WorkflowService` with GetAction and ReportActionStatus.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use prost_types::Timestamp as WireTimestamp;
+use tink_proto::v2025::action_status_request::StateType;
+use tink_proto::v2025::workflow_service_client::WorkflowServiceClient;
+use tink_proto::v2025::{ActionMessage, ActionRequest, ActionResponse, ActionStatusRequest};
+use tink_workflow::{ActionId, ActionState, TaskId, Timestamp, WorkerId, WorkflowId};
+use tokio::time::timeout;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use super::{GrpcError, GrpcSettings, Target, connect, status};
+use crate::transport::{Ack, Next, Transport, TransportError};
+use crate::{Assignment, Report};
+
+/// Go's zero time, which upstream's agents send for a time that is not known: 0001-01-01T00:00:00Z.
+const GO_ZERO_TIME: WireTimestamp = WireTimestamp { seconds: -62_135_596_800, nanos: 0 };
+
+/// Longest message in a report: servers take 4 MiB in all, Kubernetes objects 1.5 MiB.
+const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+
+/// A server that speaks today's wire.
+#[derive(Debug)]
+pub struct Transport2025 {
+    client: WorkflowServiceClient<Channel>,
+    target: Target,
+    worker: WorkerId,
+    next_timeout: Duration,
+    report_timeout: Duration,
+}
+
+impl Transport2025 {
+    /// Makes the transport; nothing is connected before the first call.
+    ///
+    /// # Errors
+    /// [`GrpcError`] when the settings cannot be used.
+    pub fn new(settings: &GrpcSettings, worker: WorkerId) -> Result<Self, GrpcError> {
+        let (channel, target) = connect::channel(settings)?;
+        Ok(Self {
+            client: WorkflowServiceClient::new(channel),
+            target,
+            worker,
+            next_timeout: settings.next_timeout,
+            report_timeout: settings.report_timeout,
+        })
+    }
+
+    /// The deadline is ours alone and not sent: a server that sees one may answer earlier than it has to.
+    async fn call<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<Result<T, Status>, TransportError> {
+        match timeout(limit, call).await {
+            Ok(answer) => Ok(answer.map(Response::into_inner)),
+            Err(_) => Err(TransportError::Unreachable {
+                server: self.target.to_string(),
+                reason: format!("no answer within {} s", limit.as_secs()),
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for Transport2025 {
+    async fn next(&self) -> Result<Next, TransportError> {
+        let request = ActionRequest { agent_id: Some(self.worker.to_string()), agent_attributes: None };
+        let mut client = self.client.clone();
+        match self.call(self.next_timeout, client.get_action(request)).await? {
+            Ok(response) => assignment(response, &self.worker)
+                .map(|assignment| Next::Action(Box::new(assignment)))
+                .map_err(|reason| TransportError::Garbage { server: self.target.to_string(), reason }),
+            Err(refusal) if status::means_no_work(&refusal) => Ok(Next::Nothing),
+            Err(failure) => Err(status::error(&failure, &self.target)),
+        }
+    }
+
+    async fn report(&self, report: &Report) -> Result<Ack, TransportError> {
+        let mut client = self.client.clone();
+        match self.call(self.report_timeout, client.report_action_status(request(report))).await? {
+            Ok(_) => Ok(Ack::Accepted),
+            Err(refusal) if status::refuses_report(&refusal) => {
+                Ok(Ack::Refused(format!("{:?}: {}", refusal.code(), refusal.message())))
+            }
+            Err(failure) => Err(status::error(&failure, &self.target)),
+        }
+    }
+}
+
+fn assignment(response: ActionResponse, worker: &WorkerId) -> Result<Assignment, String> {
+    let workflow = response.workflow_id.unwrap_or_default();
+    let namespaces = response.namespaces.unwrap_or_default();
+    let pid = namespaces.pid.filter(|pid| !pid.is_empty()).or(response.pid).unwrap_or_default();
+    Ok(Assignment {
+        workflow: WorkflowId::parse(workflow).map_err(|error| error.to_string())?,
+        task: TaskId::parse(response.task_id.unwrap_or_default()).map_err(|error| error.to_string())?,
+        action: ActionId::parse(response.action_id.unwrap_or_default()).map_err(|error| error.to_string())?,
+        // Reports are matched against the id the action was given to; upstream's server sends ours back.
+        worker: match response.agent_id {
+            Some(agent) if !agent.is_empty() => WorkerId::parse(agent).map_err(|error| error.to_string())?,
+            _ => worker.clone(),
+        },
+        name: response.name.unwrap_or_default(),
+        image: response.image.unwrap_or_default(),
+        // A negative limit is none.
+        timeout_s: u64::try_from(response.timeout.unwrap_or_default()).unwrap_or(0),
+        command: response.command,
+        environment: response.environment,
+        volumes: response.volumes,
+        pid,
+        network: namespaces.network.unwrap_or_default(),
+        on_timeout: Vec::new(),
+        on_failure: Vec::new(),
+    })
+}
+
+fn request(report: &Report) -> ActionStatusRequest {
+    let state = match report.state {
+        ActionState::Pending => StateType::Pending,
+        ActionState::Running => StateType::Running,
+        ActionState::Success => StateType::Success,
+        ActionState::Failed => StateType::Failed,
+        ActionState::Timeout => StateType::Timeout,
+    };
+    let mut message = report.message.clone();
+    message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+    ActionStatusRequest {
+        workflow_id: Some(report.workflow.to_string()),
+        agent_id: Some(report.worker.to_string()),
+        task_id: Some(report.task.to_string()),
+        action_id: Some(report.action.to_string()),
+        action_name: Some(report.action_name.clone()),
+        action_state: Some(state.into()),
+        execution_start: Some(wire_time(report.started_at)),
+        execution_stop: Some(wire_time(report.stopped_at)),
+        execution_duration: Some(report.duration.clone()),
+        message: Some(ActionMessage { message: Some(message) }),
+    }
+}
+
+fn wire_time(time: Option<Timestamp>) -> WireTimestamp {
+    time.map_or(GO_ZERO_TIME, |time| {
+        // Nanoseconds count forward from the second, also before 1970.
+        let (mut seconds, mut nanos) = (time.as_second(), time.subsec_nanosecond());
+        if nanos < 0 {
+            (seconds, nanos) = (seconds - 1, nanos + 1_000_000_000);
+        }
+        WireTimestamp { seconds, nanos }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,384 @@
+//! The main loop: asks for work, runs it, reports it, and never gives up.
+
+mod link;
+mod offer;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tink_runtime::Runtime;
+use tink_workflow::{ActionState, WorkerId};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::events::Events;
+use crate::executor::{Executor, ExecutorSettings, Outcome};
+use crate::journal::{Disk, EntryId, Journal, JournalError, JournalLimits, Phase, RealDisk};
+use crate::reporter::{Reporter, ReporterHandle};
+use crate::transport::{Next, Transport, TransportError};
+use crate::{Backoff, Clock, Report, SystemClock};
+use link::Link;
+
+/// Everything a worker needs beside its transport and its engine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who it is.
+    pub id: WorkerId,
+    /// Where the journal is.
+    pub state_dir: PathBuf,
+    /// Bounds of the journal.
+    pub journal: JournalLimits,
+    /// Cap of the pauses between requests for work and between reports, before the jitter.
+    pub backoff_max: Duration,
+    /// How actions are run.
+    pub executor: ExecutorSettings,
+    /// For reports that are on their way when the worker is stopped.
+    pub stop_timeout: Duration,
+    /// Whoever watches.
+    pub events: Events,
+    /// The machine's clocks.
+    pub clock: Arc<dyn Clock>,
+    /// The journal's disk.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Settings {
+    /// Defaults for a worker of this id with its journal in `state_dir`.
+    #[must_use]
+    pub fn new(id: WorkerId, state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            id,
+            state_dir: state_dir.into(),
+            journal: JournalLimits::default(),
+            backoff_max: Duration::from_secs(5),
+            executor: ExecutorSettings::default(),
+            stop_timeout: Duration::from_secs(3),
+            events: Events::none(),
+            clock: Arc::new(SystemClock),
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+/// Why a worker's loop ended. No failure of a server, network, registry, engine, disk or clock is among the reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop. What runs goes on in its container.
+    Stopped,
+    /// The transport has an end and it was reached.
+    Finished,
+}
+
+/// A worker: one transport, one engine, one journal.
+#[derive(Debug)]
+pub struct Worker {
+    settings: Settings,
+    transport: Arc<dyn Transport>,
+    runtime: Arc<dyn Runtime>,
+    journal: Journal,
+}
+
+impl Worker {
+    /// Opens the journal. Nothing runs before [`Worker::run`].
+    ///
+    /// # Errors
+    /// [`JournalError::Open`] when the state directory cannot be used.
+    pub fn new(
+        settings: Settings,
+        transport: Arc<dyn Transport>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Result<Self, JournalError> {
+        let journal = Journal::open(&settings.state_dir, Arc::clone(&settings.disk), settings.journal.clone())?;
+        Ok(Self { settings, transport, runtime, journal })
+    }
+
+    /// Takes up what an earlier life left, then asks for work and runs it until `stop` is cancelled or the transport
+    /// is finished. After a stop it returns within [`Settings::stop_timeout`].
+    pub async fn run(self, stop: CancellationToken) -> Ended {
+        info!(worker = %self.settings.id, runtime = self.runtime.name(), journal = %self.journal.root().display(), "worker starts");
+        Dispatcher::new(self).run(&stop).await
+    }
+}
+
+/// What became of an action's task.
+type ActionEnd = Result<Outcome, JoinError>;
+/// What became of a request for work, and how long the server took.
+type PollEnd = (Result<Next, TransportError>, Duration);
+
+/// A request that took so long was held by the server, which is as good as a pause.
+const HELD: Duration = Duration::from_secs(10);
+
+struct Dispatcher {
+    settings: Settings,
+    transport: Arc<dyn Transport>,
+    journal: Journal,
+    executor: Executor,
+    /// The reporter's task; made anew if it ever panics.
+    reporter: JoinSet<()>,
+    /// The action that runs.
+    action: JoinSet<Outcome>,
+    current: Option<EntryId>,
+    /// The request for work that is under way.
+    poll: JoinSet<PollEnd>,
+    poll_at: Instant,
+    backoff: Backoff,
+    /// First tries of reports; while there are some, no new work is asked for.
+    tried: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Entries of an earlier life, to be taken up before anything else.
+    take_up: VecDeque<EntryId>,
+    /// Entries whose container was looked for in this life and is gone.
+    gone: BTreeSet<EntryId>,
+    chores: JoinSet<()>,
+    link: Link,
+    journal_failing: bool,
+}
+
+impl Dispatcher {
+    fn new(worker: Worker) -> Self {
+        let Worker { settings, transport, runtime, journal } = worker;
+        let mut reporter = JoinSet::new();
+        let handle = spawn_reporter(&mut reporter, &transport, &journal, &settings);
+        let executor = Executor {
+            runtime,
+            journal: journal.clone(),
+            clock: Arc::clone(&settings.clock),
+            events: settings.events.clone(),
+            reporter: handle,
+            settings: settings.executor.clone(),
+        };
+        Self {
+            backoff: Backoff::new(settings.backoff_max),
+            link: Link::new(settings.events.clone()),
+            settings,
+            transport,
+            journal,
+            executor,
+            reporter,
+            action: JoinSet::new(),
+            current: None,
+            poll: JoinSet::new(),
+            poll_at: Instant::now(),
+            tried: FuturesUnordered::new(),
+            take_up: VecDeque::new(),
+            gone: BTreeSet::new(),
+            chores: JoinSet::new(),
+            journal_failing: false,
+        }
+    }
+
+    async fn run(mut self, stop: &CancellationToken) -> Ended {
+        self.survey().await;
+        let ended = loop {
+            self.start_next();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break Ended::Stopped,
+                Some(end) = self.action.join_next() => self.action_ended(end).await,
+                Some(()) = self.tried.next() => {}
+                Some(end) = self.reporter.join_next() => self.reporter_ended(&end).await,
+                Some(_) = self.chores.join_next() => {}
+                Some(end) = self.poll.join_next() => {
+                    let (answer, took) = end.unwrap_or_else(|panic| (Err(poll_panicked(&panic)), Duration::ZERO));
+                    if self.answered(answer, took).await {
+                        break Ended::Finished;
+                    }
+                }
+            }
+        };
+        self.wind_up(ended).await;
+        ended
+    }
+
+    /// What the journal holds from earlier lives.
+    async fn survey(&mut self) {
+        for entry in self.journal.entries() {
+            let phase = entry.phase();
+            if matches!(phase, Phase::Finished | Phase::Closed)
+                && !entry.removed
+                && let Some(record) = entry.container.clone()
+                && record.runtime == self.executor.runtime.name()
+            {
+                let (executor, id) = (self.executor.clone(), entry.id);
+                self.chores.spawn(async move { executor.remove(id, &record).await });
+            }
+            match phase {
+                Phase::Attempted | Phase::Started | Phase::Ended => self.take_up.push_back(entry.id),
+                Phase::Finished => {
+                    if let Some(report) = &entry.result {
+                        let assignment = &entry.assignment;
+                        info!(
+                            workflow = %assignment.workflow, action = %assignment.name, state = %report.state,
+                            "reporting a result of an earlier life of the worker"
+                        );
+                        self.report(entry.id, &entry.assignment, report).await;
+                    }
+                }
+                // Nothing was started: the server offers it again, or nothing is lost.
+                Phase::Assigned | Phase::Closed => {}
+            }
+        }
+    }
+
+    /// Starts whatever is next: an entry to take up, or a request for work.
+    fn start_next(&mut self) {
+        if !self.action.is_empty() {
+            return;
+        }
+        while let Some(id) = self.take_up.pop_front() {
+            let Some(entry) = self.journal.entry(id) else { continue };
+            let executor = self.executor.clone();
+            self.current = Some(id);
+            self.action.spawn(async move { executor.take_up(entry).await });
+            return;
+        }
+        // A result is tried before new work is asked for: today's servers offer the next action only after it.
+        if self.poll.is_empty() && self.tried.is_empty() {
+            let (transport, at) = (Arc::clone(&self.transport), self.poll_at);
+            self.poll.spawn(async move {
+                sleep_until(at).await;
+                let begun = Instant::now();
+                let answer = transport.next().await;
+                (answer, begun.elapsed())
+            });
+        }
+    }
+
+    async fn action_ended(&mut self, end: ActionEnd) {
+        let id = self.current.take();
+        let outcome = match (end, id) {
+            (Ok(outcome), _) => outcome,
+            (Err(panic), Some(id)) => match self.action_panicked(id, &panic).await {
+                Some(outcome) => outcome,
+                None => return,
+            },
+            (Err(_), None) => return,
+        };
+        match (outcome, id) {
+            (Outcome::Finished(report), Some(id)) => {
+                if let Some(entry) = self.journal.entry(id) {
+                    self.report(id, &entry.assignment, &report).await;
+                }
+                self.journal_failing = false;
+                self.ask_at_once();
+            }
+            (Outcome::NotStarted(error), _) => {
+                self.link.down(&error);
+                self.ask_later();
+            }
+            (Outcome::Gone, Some(id)) => {
+                self.gone.insert(id);
+            }
+            (Outcome::Journal(error), _) => self.journal_failed(&error),
+            (Outcome::Finished(_) | Outcome::Gone, None) | (Outcome::Refused, _) => self.ask_later(),
+        }
+    }
+
+    /// Hands a result to the reporter; no work is asked for before it was tried once.
+    async fn report(&mut self, id: EntryId, assignment: &Arc<crate::Assignment>, report: &Report) {
+        let tried = self.executor.reporter.result(id, assignment, report).await;
+        self.tried.push(Box::pin(tried));
+    }
+
+    fn ask_at_once(&mut self) {
+        self.backoff.reset();
+        self.poll_at = Instant::now();
+    }
+
+    fn ask_later(&mut self) {
+        self.poll_at = Instant::now() + self.backoff.pause();
+    }
+
+    fn journal_failed(&mut self, failure: &JournalError) {
+        if !std::mem::replace(&mut self.journal_failing, true) {
+            error!(
+                error = failure as &dyn std::error::Error,
+                "the journal cannot be written and nothing is started without it; free or remount the state directory"
+            );
+        }
+        self.ask_later();
+    }
+
+    /// A bug in the worker fails the action, not the worker.
+    async fn action_panicked(&mut self, id: EntryId, panic: &JoinError) -> Option<Outcome> {
+        let entry = self.journal.entry(id)?;
+        error!(workflow = %entry.assignment.workflow, action = %entry.assignment.name, %panic, "the action's task panicked");
+        let grace = self.settings.executor.stop_grace;
+        if let Some(record) = entry.container.clone() {
+            let executor = self.executor.clone();
+            self.chores.spawn(async move {
+                if let Err(error) = executor.runtime.stop(&record, grace).await {
+                    warn!(container = record.container, error = %error, "the container could not be stopped");
+                }
+                executor.remove(id, &record).await;
+            });
+        }
+        if let Some(report) = entry.result.clone() {
+            return Some(Outcome::Finished(Box::new(report)));
+        }
+        let report = Report {
+            state: ActionState::Failed,
+            started_at: entry.attempt.as_ref().map(|attempt| attempt.began_at),
+            stopped_at: Some(self.settings.clock.now()),
+            ..Report::running(
+                &entry.assignment,
+                "internal error of tink-worker: the action's task panicked; see its log",
+            )
+        };
+        Some(Outcome::Finished(self.executor.record(&entry, report).await))
+    }
+
+    async fn reporter_ended(&mut self, end: &Result<(), JoinError>) {
+        error!(?end, "the reporter stopped; it is started again with what the journal holds");
+        self.executor.reporter = spawn_reporter(&mut self.reporter, &self.transport, &self.journal, &self.settings);
+        for entry in self.journal.entries() {
+            if entry.phase() == Phase::Finished
+                && let Some(report) = &entry.result
+            {
+                self.report(entry.id, &entry.assignment, report).await;
+            }
+        }
+    }
+
+    /// Lets go of everything in bounded time. The container goes on; its entry says how to find it.
+    async fn wind_up(mut self, ended: Ended) {
+        self.poll.abort_all();
+        self.action.abort_all();
+        if let Some(entry) = self.current.and_then(|id| self.journal.entry(id)) {
+            info!(
+                workflow = %entry.assignment.workflow, action = %entry.assignment.name,
+                "the action is left running and will be taken up at the next start"
+            );
+        }
+        let waiting = async { while self.tried.next().await.is_some() {} };
+        if timeout(self.settings.stop_timeout, waiting).await.is_err() {
+            info!("a result is not reported yet; it is kept for the next start");
+        }
+        info!(?ended, "worker ends");
+    }
+}
+
+fn spawn_reporter(
+    tasks: &mut JoinSet<()>,
+    transport: &Arc<dyn Transport>,
+    journal: &Journal,
+    settings: &Settings,
+) -> ReporterHandle {
+    let (reporter, handle) =
+        Reporter::new(Arc::clone(transport), journal.clone(), settings.events.clone(), settings.backoff_max);
+    tasks.spawn(reporter.run());
+    handle
+}
+
+fn poll_panicked(panic: &JoinError) -> TransportError {
+    TransportError::Unreachable { server: "the server".to_owned(), reason: format!("internal error: {panic}") }
+}
+
+#[cfg(test)]
+mod tests;
