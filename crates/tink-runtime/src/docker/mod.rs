@@ -3,8 +3,10 @@
 //! Every call has a deadline of its own. A daemon that is away or hangs is a transient error; `wait` and `logs` sit out
 //! a restart of the daemon of up to a minute by themselves.
 //!
-//! Limits: Docker tells a death by signal only as the exit code 128 + n, see [`state`]. Lines are counted from the
-//! start of what the log driver still has: with a rotating log (`max-size`) that started over, a count from before is off.
+//! Limits, all of them Docker's: a death by signal is told only as the exit code 128 + n, see [`state`]. The `json-file`
+//! log driver keeps a line back until it ends in a newline or has 16 KiB, also where carriage returns cut it (a progress
+//! bar without a terminal comes late), and replaces bytes that are no UTF-8. Lines are counted from the start of what
+//! the log driver still has: with a rotating log (`max-size`) that started over, a count from before is off.
 
 mod attach;
 mod call;

@@ -36,12 +36,11 @@ pub(super) fn life(state: &ContainerState) -> Life {
 fn exit_status(state: &ContainerState) -> ExitStatus {
     let oom = state.oom_killed.unwrap_or(false);
     let code = i32::try_from(state.exit_code.unwrap_or_default()).unwrap_or(i32::MAX);
-    ExitStatus {
-        cause: cause(code),
-        oom,
-        started_at: timestamp(state.started_at.as_deref()),
-        stopped_at: timestamp(state.finished_at.as_deref()),
-    }
+    let stopped_at = timestamp(state.finished_at.as_deref());
+    // Docker notes the start when it hears of it, which may be after a quick program has ended.
+    let started_at =
+        timestamp(state.started_at.as_deref()).map(|start| stopped_at.map_or(start, |stop| start.min(stop)));
+    ExitStatus { cause: cause(code), oom, started_at, stopped_at }
 }
 
 /// Docker knows how the process ended, but tells only a number: 128 + n for signal n, which a program may also have
@@ -113,6 +112,13 @@ mod tests {
         assert!(status.oom);
         assert_eq!(status.started_at.unwrap().to_string(), "2026-11-23T10:00:00.123456789Z");
         assert_eq!(status.to_string(), "killed by signal 9 (SIGKILL) (out of memory)");
+    }
+
+    #[test]
+    fn nothing_ends_before_it_starts() {
+        let state = ContainerState { finished_at: Some("2026-11-23T10:00:00Z".to_owned()), ..exited(0, false) };
+        let Life::Ended(status) = life(&state) else { panic!("has ended") };
+        assert_eq!(status.started_at, status.stopped_at);
     }
 
     #[test]

@@ -1,0 +1,71 @@
+//! The contract, and what is Docker's own, against a real dockerd.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod contract;
+mod docker_cases;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tink_e2e::{Dockerd, TestImage};
+use tink_runtime::{DockerRuntime, RegistryCredentials, Runtime};
+use tokio::sync::OnceCell;
+
+use contract::{Again, BUSYBOX, Bench, GREETER, archive_of, runtime_contract};
+
+runtime_contract!(bench);
+
+static SOCKET: OnceCell<PathBuf> = OnceCell::const_new();
+
+/// The daemon that all tests share, with the contract's images.
+async fn socket() -> &'static PathBuf {
+    let prepare = || async {
+        let engine = tokio::task::spawn_blocking(Dockerd::shared).await.expect("no panic");
+        let socket = engine.expect("a dockerd can be had; `cargo xtask test` installs it").socket().to_owned();
+        import_images(&connect(&socket, vec![]).await).await;
+        socket
+    };
+    SOCKET.get_or_init(prepare).await
+}
+
+async fn connect(socket: &std::path::Path, credentials: Vec<RegistryCredentials>) -> DockerRuntime {
+    DockerRuntime::connect(socket, credentials).await.expect("dockerd answers")
+}
+
+async fn import_images(docker: &DockerRuntime) {
+    let greet =
+        "echo greeting \"$@\"; echo \"uid=$(id -u) gid=$(id -g)\"; pwd; echo $FROM_IMAGE $OVERLAID; echo home=$HOME";
+    let busybox = TestImage::busybox().expect("busybox-static is installed; `cargo xtask test` does it");
+    let greeter = busybox
+        .clone()
+        .directory("srv/work", 0o755)
+        .entrypoint(["sh", "-c", greet, "greet"])
+        .cmd(["nobody"])
+        .user("tink")
+        .working_dir("/srv/work")
+        .env("FROM_IMAGE", "image")
+        .env("OVERLAID", "image");
+    for (image, name) in [(busybox, BUSYBOX), (greeter, GREETER)] {
+        import(docker, image, name).await;
+    }
+}
+
+/// The archive goes over in two parts, so that more than one chunk is seen to work.
+async fn import(docker: &DockerRuntime, image: TestImage, name: &str) {
+    let mut archive = Bytes::from(archive_of(&image.build().expect("an image"), name));
+    let first = archive.split_to(archive.len() / 2);
+    let chunks = futures_util::stream::iter([Ok(first), Ok(archive)]);
+    assert_eq!(docker.import("the contract's image", chunks).await.expect("docker takes the image"), [name]);
+}
+
+async fn bench() -> Bench {
+    let socket = socket().await;
+    Bench {
+        runtime: Arc::new(connect(socket, vec![]).await),
+        again: Arc::new(move || -> Again {
+            Box::pin(async move { Arc::new(connect(socket, vec![]).await) as Arc<dyn Runtime> })
+        }),
+    }
+}
