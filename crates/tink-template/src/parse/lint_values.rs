@@ -38,7 +38,8 @@ pub(super) fn image(reader: &mut Reader<'_>, node: &Node, at: &str, action: &Act
     let Some(image_node) = node.get("image") else { return };
     let Ok(image) = ImageRef::parse(&action.image) else { return };
     let tail = action.image.rsplit('/').next().unwrap_or_default();
-    if !tail.contains('@') {
+    // What is built on the machine has no registry that could change it.
+    if !tail.contains('@') && image.registry() != "localhost" {
         let field = format!("{at}.image");
         match tail.split_once(':') {
             None => reader.warn(image_node, &field, "no tag, so `latest`: what runs may change from day to day"),
@@ -52,7 +53,9 @@ pub(super) fn image(reader: &mut Reader<'_>, node: &Node, at: &str, action: &Act
         let tail = text.rsplit('/').next().unwrap_or_default().to_owned();
         NEED_HOST_PID.iter().copied().find(|name| tail.contains(name))
     };
-    let needs = program(image.repository()).or_else(|| program(starts));
+    // A file in /worker asks the host to reboot, from wherever it is written.
+    let asks_host = action.volumes.iter().any(|volume| volume.starts_with("/worker:"));
+    let needs = program(image.repository()).or_else(|| program(starts)).filter(|_| !asks_host);
     let host_pid = action.namespaces.as_ref().map(|n| n.pid.as_str()).filter(|pid| !pid.is_empty());
     if let Some(program) = needs
         && host_pid.unwrap_or(&action.pid) != "host"

@@ -145,6 +145,8 @@ fn images_that_kexec_or_change_are_warned_of() {
     );
     assert!(one("    image: x/waitdaemon:v1\n    environment: {IMAGE: x/reboot:v1}\n").contains("reboot does nothing"));
     assert_eq!(one("    image: x/waitdaemon:v1\n    pid: host\n    environment: {IMAGE: x/reboot:v1}\n"), "");
+    assert_eq!(one("    image: x/reboot:v1\n    volumes: ['/worker:/worker']\n"), "");
+    assert_eq!(one("    image: localhost/actions:latest\n"), "");
     assert!(one("    image: a\n").contains("image: no tag, so `latest`"));
     assert!(one("    image: r:5000/a\n").contains("image: no tag, so `latest`"));
     assert!(one("    image: a:latest\n").contains("image: the tag `latest` may change"));
