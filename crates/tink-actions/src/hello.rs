@@ -70,7 +70,7 @@ mod tests {
     fn output(args: &[&str]) -> Result<String, String> {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let mut out = Vec::new();
-        run(&args, &mut out).map_err(|error| error.to_string())?;
+        run(&args, &|_: &str| None, &mut out).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(out).unwrap())
     }
 

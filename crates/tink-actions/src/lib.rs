@@ -8,48 +8,38 @@
 //! | `greet [NAME…]` | says hello, and from which machine and kernel |
 //! | `count --to N [--delay-ms MS]` | counts, one line a number |
 //! | `say-goodbye` | ends the example |
+//! | `image2disk` | streams a disk image from a URL onto a disk; the variables of Tinkerbell's action of that name |
+//! | `writefile` | writes a file into a file system; the variables of Tinkerbell's action of that name |
+//! | `checkfile` | checks what `writefile` wrote; the same variables |
 //!
-//! Exit codes: 0 done, 1 the program failed, 64 the command is wrong.
+//! Exit codes: 0 done, 1 the program failed, 64 the command or a variable is wrong.
 
+mod environment;
+mod error;
 mod hello;
+mod image2disk;
+mod mounted;
+mod writefile;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-/// A command line that no program of ours understands.
-#[derive(Debug, thiserror::Error)]
-pub enum ActionError {
-    /// No such program.
-    #[error("there is no action program {found:?}; there are: greet, count, say-goodbye")]
-    UnknownProgram {
-        /// What was asked for.
-        found: String,
-    },
-    /// A program got an argument it does not understand.
-    #[error("{program} does not understand {found:?}; usage: {usage}")]
-    Usage {
-        /// The program.
-        program: &'static str,
-        /// The argument.
-        found: String,
-        /// How it is called.
-        usage: &'static str,
-    },
-    /// Its output could not be written.
-    #[error("failed to write output")]
-    Output(#[source] std::io::Error),
-}
+pub use environment::{Environment, ProcessEnvironment};
+pub use error::ActionError;
 
-/// Runs the program that `args` names, writing to `out`.
+/// Runs the program that `args` names with the variables of `environment`, writing to `out`.
 ///
 /// # Errors
 /// [`ActionError`]; [`exit_code`] turns it into the exit code.
-pub fn run(args: &[String], out: &mut dyn Write) -> Result<(), ActionError> {
+pub fn run(args: &[String], environment: &dyn Environment, out: &mut dyn Write) -> Result<(), ActionError> {
     let (program, rest) = args.split_first().map_or(("", args), |(program, rest)| (program.as_str(), rest));
     match program {
         "greet" => hello::greet(rest, out),
         "count" => hello::count(rest, out),
         "say-goodbye" => hello::say_goodbye(rest, out),
+        "image2disk" => image2disk::run(environment, out),
+        "writefile" => writefile::run(environment, out),
+        "checkfile" => writefile::check(environment, out),
         other => Err(ActionError::UnknownProgram { found: other.to_owned() }),
     }
 }
@@ -59,7 +49,7 @@ pub fn run(args: &[String], out: &mut dyn Write) -> Result<(), ActionError> {
 pub fn exit_code(result: &Result<(), ActionError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(ActionError::UnknownProgram { .. } | ActionError::Usage { .. }) => ExitCode::from(64),
-        Err(ActionError::Output(_)) => ExitCode::FAILURE,
+        Err(error) if error.is_usage() => ExitCode::from(64),
+        Err(_) => ExitCode::FAILURE,
     }
 }

@@ -1,0 +1,67 @@
+//! The variables an action program is told what to do by.
+
+use crate::ActionError;
+
+/// Where variables come from.
+pub trait Environment {
+    /// The value of a variable; `None` when it is not set.
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+/// The variables of this process.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+impl<F: Fn(&str) -> Option<String>> Environment for F {
+    fn get(&self, name: &str) -> Option<String> {
+        self(name)
+    }
+}
+
+/// A variable that must be set and not empty.
+pub(crate) fn required(
+    env: &dyn Environment,
+    name: &'static str,
+    meaning: &'static str,
+) -> Result<String, ActionError> {
+    optional(env, name).ok_or(ActionError::Missing { name, meaning })
+}
+
+/// A variable that may be left out; empty is the same as not set.
+pub(crate) fn optional(env: &dyn Environment, name: &str) -> Option<String> {
+    env.get(name).filter(|value| !value.is_empty())
+}
+
+/// A switch, as Go's `ParseBool` reads it.
+pub(crate) fn switch(env: &dyn Environment, name: &'static str) -> Result<bool, ActionError> {
+    match optional(env, name).as_deref() {
+        None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+        Some(found) => Err(ActionError::Invalid { name, found: found.to_owned(), allowed: "true or false" }),
+    }
+}
+
+/// A whole number.
+pub(crate) fn number(env: &dyn Environment, name: &'static str, default: u64) -> Result<u64, ActionError> {
+    match optional(env, name) {
+        None => Ok(default),
+        Some(found) => found.parse().map_err(|_| ActionError::Invalid { name, found, allowed: "a whole number" }),
+    }
+}
+
+/// File permissions in octal.
+pub(crate) fn mode(env: &dyn Environment, name: &'static str, default: u32) -> Result<u32, ActionError> {
+    match optional(env, name) {
+        None => Ok(default),
+        Some(found) => match u32::from_str_radix(&found, 8) {
+            Ok(mode) if mode <= 0o7777 => Ok(mode),
+            _ => Err(ActionError::Invalid { name, found, allowed: "permissions in octal, as 0644" }),
+        },
+    }
+}

@@ -1,0 +1,67 @@
+//! A file system mounted for the length of an action, and never longer.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use crate::ActionError;
+
+/// Tried in this order where the file system's type is not said.
+const KNOWN_TYPES: [&str; 5] = ["ext4", "xfs", "vfat", "btrfs", "ext2"];
+
+/// A mounted file system. Dropped, it is unmounted: a mount that stays keeps the disk busy for the next action.
+pub struct Mounted {
+    at: PathBuf,
+    // Dropped after the unmount.
+    _loop_device: Option<tink_oci::LoopDevice>,
+}
+
+impl Mounted {
+    /// Mounts the file system of type `fs_type` (empty = find out) that is on `disk`, a block device or a plain file.
+    pub fn mount(disk: &str, fs_type: &str) -> Result<Self, ActionError> {
+        let kind = fs::metadata(disk).map_err(ActionError::io("look at", disk))?.file_type();
+        let loop_device = if kind.is_block_device() {
+            None
+        } else {
+            let attach = tink_oci::LoopDevice::attach(Path::new(disk));
+            Some(attach.map_err(ActionError::io("attach a loop device to", disk))?)
+        };
+        let device = loop_device.as_ref().map_or_else(|| PathBuf::from(disk), |device| device.path().to_owned());
+        let at = PathBuf::from(format!("/run/tink-mount-{}", std::process::id()));
+        fs::create_dir_all(&at).map_err(ActionError::io("make the directory", at.display()))?;
+        let types = if fs_type.is_empty() { &KNOWN_TYPES[..] } else { &[fs_type][..] };
+        let mut last = None;
+        for fs_type in types {
+            match rustix::mount::mount(&device, &at, *fs_type, MountFlags::empty(), None) {
+                Ok(()) => return Ok(Self { at, _loop_device: loop_device }),
+                Err(error) => last = Some(error),
+            }
+        }
+        // The directory is of no use without a mount; that it stays is no second failure.
+        let _ = fs::remove_dir(&at);
+        let subject = format!("{disk} (file system {})", types.join(", "));
+        Err(ActionError::io("mount", subject)(last.unwrap_or(rustix::io::Errno::NODEV).into()))
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.at
+    }
+
+    /// Unmounts it, and says so if that fails.
+    pub fn unmount(self) -> Result<(), ActionError> {
+        let at = self.at.clone();
+        let result = rustix::mount::unmount(&at, UnmountFlags::empty());
+        result.map_err(|error| ActionError::io("unmount", at.display())(error.into()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // After `unmount` there is nothing left to do and this fails, as it may.
+        let _ = rustix::mount::unmount(&self.at, UnmountFlags::DETACH);
+        let _ = fs::remove_dir(&self.at);
+    }
+}
