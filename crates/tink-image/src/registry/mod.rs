@@ -1,0 +1,71 @@
+//! Registries: who is asked, in which order, with which credentials, and how bytes come from there.
+
+mod auth;
+mod blob;
+mod client;
+mod config;
+mod connect;
+mod hosts;
+mod manifest;
+mod proxy;
+mod push;
+mod round;
+mod tls;
+
+pub use config::{Credential, RegistryConfig, Retry, Timeouts};
+pub use proxy::ProxyConfig;
+
+pub(crate) use blob::BlobStream;
+pub(crate) use client::Endpoint;
+pub(crate) use manifest::{check, choose};
+pub(crate) use push::Upload;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::ImageError;
+
+/// Access to registries: settings, connections and tokens. Cloning shares them.
+#[derive(Clone)]
+pub struct Registries {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: RegistryConfig,
+    insecure: config::Insecure,
+    proxies: Arc<proxy::Proxies>,
+    roots: tls::Roots,
+    endpoints: Mutex<HashMap<String, Arc<[Endpoint]>>>,
+    tokens: Mutex<HashMap<auth::TokenKey, auth::Token>>,
+}
+
+impl Registries {
+    /// Takes the settings; nothing is dialled.
+    ///
+    /// # Errors
+    /// [`ImageError::Settings`] for a proxy address, an insecure registry or a CA file that cannot be used.
+    pub fn new(config: RegistryConfig) -> Result<Self, ImageError> {
+        let insecure = config::Insecure::parse(&config.insecure)?;
+        let proxies = Arc::new(proxy::Proxies::parse(&config.proxy)?);
+        let roots = tls::Roots::load(&config.extra_ca_files)?;
+        let (endpoints, tokens) = (Mutex::default(), Mutex::default());
+        Ok(Self { inner: Arc::new(Inner { config, insecure, proxies, roots, endpoints, tokens }) })
+    }
+
+    pub(crate) fn config(&self) -> &RegistryConfig {
+        &self.inner.config
+    }
+
+    /// The endpoints of a registry, mirrors first. Settings are read when a registry is first asked for.
+    pub(crate) fn endpoints(&self, registry: &str) -> Result<Arc<[Endpoint]>, ImageError> {
+        let mut known = self.inner.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(endpoints) = known.get(registry) {
+            return Ok(Arc::clone(endpoints));
+        }
+        let hosts = hosts::find(&self.inner.config.certs_d, registry)?;
+        let endpoints: Arc<[Endpoint]> = client::endpoints(self, registry, hosts)?.into();
+        known.insert(registry.to_owned(), Arc::clone(&endpoints));
+        Ok(endpoints)
+    }
+}
