@@ -1,6 +1,9 @@
 //! A loop device: a plain file seen as a block device, for actions whose disk is a file.
 
-#![expect(unsafe_code, reason = "loop devices are driven by ioctl, which has no safe wrapper; each block says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "loop devices are driven by ioctl, which has no safe wrapper; each block says why it is sound"
+)]
 
 use std::fs::{File, OpenOptions};
 use std::io;

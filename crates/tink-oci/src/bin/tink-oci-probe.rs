@@ -1,0 +1,96 @@
+//! The launcher that the tests of this crate start: it is, as the worker is, a binary that can be started again as the shim.
+//!
+//! `tink-oci-probe launch SPEC.json` prints the record; `tink-oci-probe exec DIR [-t] PROGRAM…` runs a program;
+//! `tink-oci-probe noise SPEC.json COUNT` launches COUNT containers like SPEC beside threads that allocate all the time.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tink_oci::{ExecRequest, Spec, Status, exec_command, launch_blocking, remove, shim_main_if_asked, status, wait};
+
+fn main() -> ExitCode {
+    if let Some(code) = shim_main_if_asked() {
+        return code;
+    }
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["launch", spec] => launch(Path::new(spec)),
+        ["exec", dir, "-t", program @ ..] => exec(Path::new(dir), program, true),
+        ["exec", dir, program @ ..] => exec(Path::new(dir), program, false),
+        ["noise", spec, count] => noise(Path::new(spec), count),
+        _ => Err("usage: tink-oci-probe launch|exec|noise …".to_owned()),
+    };
+    match result {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Spec, String> {
+    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Prints the record, or the failure with its cause; the exit code is the failure's.
+fn launch(spec: &Path) -> Result<ExitCode, String> {
+    match launch_blocking(&read(spec)?) {
+        Ok(record) => println!("{}", serde_json::to_string(&record).map_err(|error| error.to_string())?),
+        Err(tink_oci::LaunchError::Start(failure)) => {
+            let cause = failure.cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+            eprintln!("{failure}{cause}");
+            return Ok(ExitCode::from(u8::try_from(failure.kind.exit_code()).unwrap_or(1)));
+        }
+        Err(error) => return Err(error.to_string()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exec(dir: &Path, program: &[&str], tty: bool) -> Result<ExitCode, String> {
+    let args = program.iter().map(|&word| word.to_owned()).collect();
+    let request = ExecRequest { args, env: Vec::new(), cwd: None, user: None, tty };
+    let mut command = exec_command(dir, request).map_err(|error| error.to_string())?;
+    let status = command.status().map_err(|error| error.to_string())?;
+    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
+
+/// Every container must start, end with 0 and be removed, whatever the other threads hold locked meanwhile.
+fn noise(spec: &Path, count: &str) -> Result<ExitCode, String> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let base = read(spec)?;
+    let count: u32 = count.parse().map_err(|_| "COUNT is a number".to_owned())?;
+    let threads: Vec<_> = (0..4_usize)
+        .map(|seed| {
+            std::thread::spawn(move || {
+                while !DONE.load(Ordering::Relaxed) {
+                    std::hint::black_box(vec![seed; 10_000]);
+                }
+            })
+        })
+        .collect();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let started = std::time::Instant::now();
+    for number in 0..count {
+        let dir: PathBuf = base.dir.with_extension(number.to_string());
+        let spec = Spec { id: format!("{}-{number}", base.id), dir: dir.clone(), ..base.clone() };
+        runtime.block_on(async {
+            let record = tink_oci::launch(spec).await.map_err(|error| format!("{number}: {error}"))?;
+            let exit = wait(&dir).await.map_err(|error| format!("{number}: {error}"))?;
+            if exit.code() != 0 || !matches!(status(&dir), Ok(Status::Exited(_))) {
+                return Err(format!("{number}: {exit:?} of {record:?}"));
+            }
+            remove(&dir).await.map_err(|error| format!("{number}: {error}"))
+        })?;
+    }
+    println!("{count} containers, {:.2} ms each", started.elapsed().as_secs_f64() * 1000.0 / f64::from(count));
+    DONE.store(true, Ordering::Relaxed);
+    for thread in threads {
+        let _ = thread.join();
+    }
+    Ok(ExitCode::SUCCESS)
+}

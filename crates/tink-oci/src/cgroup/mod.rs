@@ -1,0 +1,118 @@
+//! The container's cgroups: one directory `tink/<id>` in every hierarchy that is mounted and writable.
+//!
+//! They serve three ends: finding every process of the container, also those that left its process group; telling
+//! whether the kernel killed one for want of memory; and leaving the worker's own cgroup, which a service manager
+//! empties when it stops the worker. No limit is set. Without any cgroup the container runs all the same.
+
+mod hierarchy;
+mod kill;
+mod oom;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+pub(crate) use hierarchy::{Hierarchy, Version, discover};
+pub(crate) use kill::{kill_all, processes};
+pub(crate) use oom::oom_kills;
+
+/// The cgroup that holds all containers' cgroups.
+const PARENT: &str = "tink";
+
+/// The container's cgroup in each hierarchy, whether or not it exists.
+pub(crate) fn paths(hierarchies: &[Hierarchy], id: &str) -> Vec<PathBuf> {
+    hierarchies.iter().map(|hierarchy| hierarchy.mount.join(PARENT).join(id)).collect()
+}
+
+/// Makes the container's cgroups. A hierarchy that cannot be used is left out and named in the second list.
+pub(crate) fn create(hierarchies: &[Hierarchy], id: &str) -> (Vec<PathBuf>, Vec<String>) {
+    let (mut made, mut left_out) = (Vec::new(), Vec::new());
+    for hierarchy in hierarchies {
+        let path = hierarchy.mount.join(PARENT).join(id);
+        match create_in(hierarchy, &path) {
+            Ok(()) => made.push(path),
+            Err(error) => {
+                let _ = remove(std::slice::from_ref(&path));
+                left_out.push(format!("{}: {error}", hierarchy.mount.display()));
+            }
+        }
+    }
+    (made, left_out)
+}
+
+fn create_in(hierarchy: &Hierarchy, path: &Path) -> std::io::Result<()> {
+    let parent = path.parent().unwrap_or(&hierarchy.mount);
+    // The last container to end removes the parent: it may go between the two calls, and is simply made again.
+    for _ in 0..16 {
+        if hierarchy.version == Version::V2 {
+            // Best effort: the memory controller tells of OOM kills, but a root with processes in it may not delegate.
+            let _ = write(&hierarchy.mount.join("cgroup.subtree_control"), "+memory");
+        }
+        make_dir(parent)?;
+        match prepare(hierarchy, parent).and_then(|()| make_dir(path)).and_then(|()| hierarchy.inherit_cpuset(path)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    Err(std::io::ErrorKind::NotFound.into())
+}
+
+fn prepare(hierarchy: &Hierarchy, parent: &Path) -> std::io::Result<()> {
+    match hierarchy.version {
+        Version::V1 => hierarchy.inherit_cpuset(parent),
+        Version::V2 => {
+            let _ = write(&parent.join("cgroup.subtree_control"), "+memory");
+            Ok(())
+        }
+    }
+}
+
+fn make_dir(path: &Path) -> std::io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Moves the calling process into a cgroup.
+pub(crate) fn join(path: &Path) -> std::io::Result<()> {
+    write(&path.join("cgroup.procs"), "0")
+}
+
+/// Moves the calling process out of cgroups that a service manager would empty together with the worker's.
+///
+/// Only the hierarchies such managers use: cgroup v2 and the named one of v1. Best effort.
+pub(crate) fn leave_service(hierarchies: &[Hierarchy], id: &str) -> Option<PathBuf> {
+    let managed = hierarchies.iter().find(|hierarchy| hierarchy.is_managed() && !hierarchy.is_own_at_root())?;
+    let path = managed.mount.join(PARENT).join(format!("{id}.shim"));
+    create_in(managed, &path).ok()?;
+    join(&path).ok().map(|()| path)
+}
+
+/// Moves the calling process to the root of the hierarchy that `path` is in, so that `path` can be removed.
+pub(crate) fn rejoin_root(path: &Path) {
+    if let Some(root) = path.parent().and_then(Path::parent) {
+        let _ = join(root);
+    }
+}
+
+/// Removes cgroups with all that the container made below them. Fails with `EBUSY` while processes are in one.
+pub(crate) fn remove(paths: &[PathBuf]) -> std::io::Result<()> {
+    let mut result = Ok(());
+    for path in paths {
+        for below in kill::subtree(path).iter().rev() {
+            if let Err(error) = std::fs::remove_dir(below)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                result = Err(error);
+            }
+        }
+        // Holds the other containers' cgroups: goes with the last of them.
+        let _ = path.parent().map(std::fs::remove_dir);
+    }
+    result
+}
+
+/// Writes in one call, as the kernel's control files need it.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::File::options().write(true).open(path)?.write_all(text.as_bytes())
+}

@@ -1,0 +1,179 @@
+//! What is mounted in the container, and in which order.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount};
+
+use super::root::{Missing, Root};
+use super::{binds, dev};
+use crate::cgroup;
+use crate::failure::{Doing, StartFailure};
+use crate::spec::Spec;
+use crate::volume::Volume;
+
+/// The name under which the kernel mounts on what a descriptor stands for, however it was reached.
+pub(super) fn mount_point(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// A file system that every container has, unless a volume takes its place.
+struct Standard {
+    target: &'static str,
+    kind: &'static str,
+    flags: MountFlags,
+    options: Option<&'static CStr>,
+}
+
+/// Flags of file systems that hold nothing to execute.
+const PLAIN: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+
+/// As in a privileged container of Docker: nothing masked, nothing read-only.
+const STANDARD: [Standard; 7] = [
+    Standard { target: "/proc", kind: "proc", flags: PLAIN, options: None },
+    Standard { target: "/dev", kind: "tmpfs", flags: MountFlags::NOSUID, options: Some(c"mode=755,size=65536k") },
+    Standard { target: "/sys", kind: "sysfs", flags: PLAIN, options: None },
+    Standard {
+        target: "/dev/pts",
+        kind: "devpts",
+        flags: MountFlags::NOSUID.union(MountFlags::NOEXEC),
+        options: Some(c"newinstance,ptmxmode=0666,mode=0620,gid=5"),
+    },
+    Standard { target: "/dev/shm", kind: "tmpfs", flags: PLAIN, options: Some(c"mode=1777,size=65536k") },
+    Standard { target: "/dev/mqueue", kind: "mqueue", flags: PLAIN, options: None },
+    Standard { target: CGROUP, kind: "cgroup", flags: PLAIN, options: None },
+];
+
+const CGROUP: &str = "/sys/fs/cgroup";
+
+enum Planned<'a> {
+    Standard(&'static Standard),
+    Volume(&'a Volume),
+}
+
+/// Mounts the standard file systems and the volumes, those nearer to the root first, so that none hides another.
+pub(super) fn mount_all(spec: &Spec, root: &Root) -> Result<(), StartFailure> {
+    for planned in plan(&spec.volumes) {
+        match planned {
+            Planned::Standard(standard) => mount_standard(standard, root)?,
+            Planned::Volume(volume) => binds::mount_volume(volume, root)?,
+        }
+    }
+    Ok(())
+}
+
+/// A volume on or above a standard target replaces it: with `/dev:/dev` the host's `/dev` is the container's as it is,
+/// and setting anything up in it would be done to the host.
+fn plan(volumes: &[Volume]) -> Vec<Planned<'_>> {
+    let targets: Vec<PathBuf> = volumes.iter().map(|volume| plain(&volume.target)).collect();
+    let kept = STANDARD.iter().filter(|standard| !targets.iter().any(|t| Path::new(standard.target).starts_with(t)));
+    let mut planned: Vec<(usize, Planned<'_>)> =
+        kept.map(|standard| (depth(Path::new(standard.target)), Planned::Standard(standard))).collect();
+    planned.extend(volumes.iter().zip(&targets).map(|(volume, target)| (depth(target), Planned::Volume(volume))));
+    // Stable: among equals the standard ones come first, then the volumes as they were given.
+    planned.sort_by_key(|(depth, _)| *depth);
+    planned.into_iter().map(|(_, planned)| planned).collect()
+}
+
+fn depth(path: &Path) -> usize {
+    path.components().filter(|part| matches!(part, Component::Normal(_))).count()
+}
+
+/// The path without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(word) => plain.push(word),
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    plain
+}
+
+fn mount_standard(standard: &Standard, root: &Root) -> Result<(), StartFailure> {
+    let what = || format!("mount {} on {}", standard.kind, standard.target);
+    if standard.kind == "cgroup" {
+        return mount_cgroups(root);
+    }
+    let target = root.locate(standard.target.as_ref(), Missing::Directory).doing(what)?;
+    match mount(standard.kind, mount_point(&target), standard.kind, standard.flags, standard.options) {
+        // A kernel without POSIX message queues is a small loss.
+        Err(Errno::NODEV) if standard.kind == "mqueue" => return Ok(()),
+        mounted => mounted.doing(what)?,
+    }
+    if standard.target == "/dev" { dev::fill(root) } else { Ok(()) }
+}
+
+/// The cgroup hierarchies as the host has them, seen from the container's own cgroup namespace, writable.
+///
+/// For show: nothing of Tinkerbell's needs them, so a hierarchy that cannot be mounted is left out.
+fn mount_cgroups(root: &Root) -> Result<(), StartFailure> {
+    let what = || format!("mount the cgroups on {CGROUP}");
+    let hierarchies = cgroup::discover().doing(what)?;
+    let Some(first) = hierarchies.first() else { return Ok(()) };
+    let on_its_own = hierarchies.len() == 1 && first.mount == Path::new(CGROUP);
+    let target = match root.locate(CGROUP.as_ref(), Missing::Refuse) {
+        Ok(target) => target,
+        // The kernel's sysfs has no such directory where it has no cgroups.
+        Err(_) => return Ok(()),
+    };
+    if on_its_own {
+        let _ = mount_hierarchy(first, &mount_point(&target));
+        return Ok(());
+    }
+    mount("tmpfs", mount_point(&target), "tmpfs", PLAIN, Some(c"mode=755")).doing(what)?;
+    for hierarchy in &hierarchies {
+        let Some(name) = hierarchy.mount.file_name() else { continue };
+        let path = Path::new(CGROUP).join(name);
+        let target = root.locate(&path, Missing::Directory).doing(what)?;
+        let _ = mount_hierarchy(hierarchy, &mount_point(&target));
+    }
+    Ok(())
+}
+
+fn mount_hierarchy(hierarchy: &cgroup::Hierarchy, target: &str) -> rustix::io::Result<()> {
+    let options = std::ffi::CString::new(hierarchy.options.as_str()).map_err(|_| Errno::INVAL)?;
+    match hierarchy.version {
+        cgroup::Version::V2 => mount("cgroup2", target, "cgroup2", PLAIN, None),
+        cgroup::Version::V1 => mount("cgroup", target, "cgroup", PLAIN, Some(options.as_c_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(volumes: &[Volume]) -> Vec<String> {
+        plan(volumes)
+            .into_iter()
+            .map(|planned| match planned {
+                Planned::Standard(standard) => format!("{} {}", standard.kind, standard.target),
+                Planned::Volume(volume) => volume.target.display().to_string(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_bound_dev_is_taken_as_it_is() {
+        let planned = targets(&[Volume::bind("/dev/console", "/dev/console"), Volume::bind("/dev", "/dev/.")]);
+        assert_eq!(planned, ["proc /proc", "sysfs /sys", "/dev/.", "/dev/console", "cgroup /sys/fs/cgroup"]);
+    }
+
+    #[test]
+    fn volumes_nearer_to_the_root_come_first() {
+        let planned = targets(&[Volume::bind("/x", "/a/b/c"), Volume::bind("/y", "/a"), Volume::bind("/z", "/a/b")]);
+        let own: Vec<_> = planned.iter().filter(|target| target.starts_with("/a")).collect();
+        assert_eq!(own, ["/a", "/a/b", "/a/b/c"]);
+    }
+
+    #[test]
+    fn a_volume_below_dev_leaves_the_standard_dev() {
+        assert!(targets(&[Volume::bind("/dev/sda", "/dev/sda")]).contains(&"tmpfs /dev".to_owned()));
+    }
+}

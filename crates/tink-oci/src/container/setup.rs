@@ -1,0 +1,109 @@
+//! The order in which a container is built.
+
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::{Signal, set_parent_process_death_signal, setsid, umask};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+use super::mounts;
+use super::rootfs::Rootfs;
+use super::{Environment, User, files, limits, loopback, pivot, program};
+use crate::failure::{Doing, StartFailure};
+use crate::spec::{Network, Spec};
+use crate::{cgroup, sys};
+
+/// The child's end of its agreement with the shim: *ready* when all is built, and on with *go*.
+pub(crate) struct Gate {
+    /// To the shim.
+    pub(crate) ready: std::fs::File,
+    /// From the shim.
+    pub(crate) go: std::fs::File,
+}
+
+impl Gate {
+    /// Says that everything is built and waits for the word to start.
+    fn pass(&mut self) -> Result<(), StartFailure> {
+        self.ready.write_all(b"\n").doing(|| "tell the shim that the container is ready".to_owned())?;
+        let mut go = [0_u8; 1];
+        // An end of the stream means that the shim died: the container must not run without it.
+        self.go.read_exact(&mut go).doing(|| "hear the shim's word to start".to_owned())
+    }
+}
+
+/// Builds the container around the calling process and executes its program; returns only to say why it could not.
+pub(crate) fn become_program(
+    spec: &Spec,
+    cgroups: &[PathBuf],
+    output: &[OwnedFd],
+    gate: &mut Gate,
+) -> Result<Infallible, StartFailure> {
+    die_with_shim()?;
+    setsid().doing(|| "start a session".to_owned())?;
+    // What is made below gets the modes that are given.
+    umask(rustix::fs::Mode::empty());
+    for path in cgroups {
+        cgroup::join(path).doing(|| format!("join the cgroup {}", path.display()))?;
+    }
+    enter_namespaces(spec)?;
+    let rootfs = Rootfs::assemble(spec)?;
+    let root = rootfs.root();
+    let hostname = hostname(spec)?;
+    files::write(spec, &hostname, root)?;
+    mounts::mount_all(spec, root)?;
+    let user = User::resolve(root, spec.user.as_deref())?;
+    let environment = Environment::new(spec, &hostname, &user.home);
+    root.make_dir(spec.cwd.as_ref()).doing(|| format!("make the working directory {}", spec.cwd))?;
+    limits::set_limits();
+    set_output(output)?;
+    pivot::enter(&rootfs)?;
+    sys::default_signals().doing(|| "reset the signals".to_owned())?;
+    gate.pass()?;
+    program::run(&spec.args, &spec.cwd, &user, &environment, die_with_shim)
+}
+
+/// A container never outlives its shim: without it nobody would see how it ends.
+fn die_with_shim() -> Result<(), StartFailure> {
+    set_parent_process_death_signal(Some(Signal::KILL)).doing(|| "tie the container to its shim".to_owned())
+}
+
+fn enter_namespaces(spec: &Spec) -> Result<(), StartFailure> {
+    let mut flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    if spec.network == Network::Isolated {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
+    unshare(flags).doing(|| "enter namespaces of the container's own".to_owned())?;
+    // A kernel without cgroups refuses it, and has nothing to hide.
+    let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
+    // Before anything is mounted: on many hosts the root is shared, and what we mount would show, and stay, there.
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).doing(|| "make the container's mounts private".to_owned())?;
+    if spec.network == Network::Isolated {
+        loopback::up().doing(|| "bring the loopback interface up".to_owned())?;
+    }
+    Ok(())
+}
+
+/// Sets the host name in our own UTS namespace.
+fn hostname(spec: &Spec) -> Result<String, StartFailure> {
+    match &spec.hostname {
+        Some(name) => {
+            rustix::system::sethostname(name.as_bytes()).doing(|| format!("set the host name {name:?}"))?;
+            Ok(name.clone())
+        }
+        None => Ok(rustix::system::uname().nodename().to_string_lossy().into_owned()),
+    }
+}
+
+fn set_output(output: &[OwnedFd]) -> Result<(), StartFailure> {
+    let [out, err] = output else { return Err(StartFailure::setup("the container needs two output streams")) };
+    let null = std::fs::File::open("/dev/null").doing(|| "open /dev/null".to_owned())?;
+    dup2_stdin(&null)
+        .and_then(|()| dup2_stdout(out))
+        .and_then(|()| dup2_stderr(err))
+        .doing(|| "set the standard streams".to_owned())
+}

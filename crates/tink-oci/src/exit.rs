@@ -1,0 +1,90 @@
+//! How a container ended: the file that says so, and what is in it.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::durable::{Sync, write_file};
+use crate::failure::StartFailure;
+
+pub(crate) const EXIT_FILE: &str = "exit.json";
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitStatus {
+    /// How its program ended.
+    pub outcome: Outcome,
+    /// Whether the kernel killed a process of it for want of memory; `false` where no cgroup can tell.
+    pub oom: bool,
+    /// When it started, by the wall clock.
+    pub started_at: Timestamp,
+    /// When it ended, by the wall clock, which may have jumped in between.
+    pub finished_at: Timestamp,
+    /// How long it ran, by a clock that does not jump.
+    pub ran_ms: u64,
+    /// What became of its output.
+    pub log: LogTotals,
+    /// Processes of it that did not die of SIGKILL within ten seconds (stuck in the kernel, on a dead disk for instance).
+    pub unkillable: u32,
+}
+
+impl ExitStatus {
+    /// The exit code in the shells' way: 128 + n for signal n, 125 to 127 where the program was not started.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        match &self.outcome {
+            Outcome::Exited { code } => *code,
+            Outcome::Signaled { signal } => 128 + signal,
+            Outcome::NotStarted { failure } => failure.kind.exit_code(),
+        }
+    }
+
+    /// Reads the exit record from a state directory; nothing while there is none.
+    pub(crate) fn load(dir: &Path) -> std::io::Result<Option<Self>> {
+        match std::fs::read(dir.join(EXIT_FILE)) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the exit record, on disk when this returns.
+    pub(crate) fn save(&self, dir: &Path) -> std::io::Result<()> {
+        write_file(dir, EXIT_FILE, &serde_json::to_vec_pretty(self)?, Sync::Durable)
+    }
+}
+
+/// How a container's program ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Outcome {
+    /// It returned.
+    Exited {
+        /// Its exit code.
+        code: i32,
+    },
+    /// A signal ended it.
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// It never ran.
+    NotStarted {
+        /// Why.
+        failure: StartFailure,
+    },
+}
+
+/// What became of a container's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogTotals {
+    /// Lines written to the log, those that newer ones have since pushed out included.
+    pub lines: u64,
+    /// Bytes of output in those lines.
+    pub bytes: u64,
+    /// Lines that never reached the disk because it was full or failed.
+    pub dropped_lines: u64,
+    /// Bytes of output in those.
+    pub dropped_bytes: u64,
+}

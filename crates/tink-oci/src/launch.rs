@@ -1,0 +1,194 @@
+//! Starting a container, from the launcher's side.
+
+use std::fs::{DirBuilder, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Signal;
+
+use crate::capabilities::log_missing_once;
+use crate::failure::StartFailure;
+use crate::handshake::Message;
+use crate::log::LOG_DIR;
+use crate::process::ProcessId;
+use crate::record::Record;
+use crate::shim::{LAUNCH_ARGUMENT, SHIM_NAME};
+use crate::spec::{SPEC_FILE, Spec, SpecError};
+
+/// How long the shim may be silent: building a container takes milliseconds, but the source of a bind may be on a disk
+/// or server that answers late.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The shim's own log, for what goes wrong in it.
+const SHIM_LOG_FILE: &str = "shim.log";
+
+/// Starts a container and returns when its program runs. See [`launch_blocking`].
+///
+/// # Errors
+/// As [`launch_blocking`].
+pub async fn launch(spec: Spec) -> Result<Record, LaunchError> {
+    let dir = spec.dir.clone();
+    match tokio::task::spawn_blocking(move || launch_blocking(&spec)).await {
+        Ok(result) => result,
+        Err(source) => Err(LaunchError::Interrupted { dir, source }),
+    }
+}
+
+/// Starts a container and returns when its program runs (was exec'd); blocks for a few milliseconds.
+///
+/// The container has a shim of its own and lives on when the caller ends. On an error nothing runs, and the state
+/// directory says why in its exit record; [`crate::remove`] takes it away.
+///
+/// # Errors
+/// The specification cannot be meant, the directory holds a container already, or a step failed: [`LaunchError::Start`]
+/// names it and tells a missing program from one that cannot be run.
+pub fn launch_blocking(spec: &Spec) -> Result<Record, LaunchError> {
+    spec.check()?;
+    log_missing_once();
+    write_state(spec)?;
+    let spawning = |source| LaunchError::Spawn { dir: spec.dir.clone(), source };
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| spawning(error.into()))?;
+    let log =
+        File::options().create(true).append(true).mode(0o600).open(spec.dir.join(SHIM_LOG_FILE)).map_err(spawning)?;
+    let mut starter = Command::new("/proc/self/exe")
+        .arg0(SHIM_NAME)
+        .arg(LAUNCH_ARGUMENT)
+        .arg(&spec.dir)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(write)
+        .stderr(log)
+        .spawn()
+        .map_err(spawning)?;
+    let answer = Answers::new(read).outcome(&spec.dir);
+    // It only forks the shim and ends; the shim is no child of ours.
+    starter.wait().map_err(spawning)?;
+    answer
+}
+
+/// Makes the state directory and puts the specification in it, which claims the directory for this container.
+fn write_state(spec: &Spec) -> Result<(), LaunchError> {
+    let state = |source| LaunchError::State { dir: spec.dir.clone(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(spec.dir.join(LOG_DIR)).map_err(state)?;
+    let text = serde_json::to_vec_pretty(spec).map_err(|error| state(error.into()))?;
+    match File::options().write(true).create_new(true).mode(0o600).open(spec.dir.join(SPEC_FILE)) {
+        Ok(mut file) => file.write_all(&text).map_err(state),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(LaunchError::Exists { dir: spec.dir.clone() })
+        }
+        Err(error) => Err(state(error)),
+    }
+}
+
+/// The shim's answers, with a deadline.
+struct Answers {
+    pipe: BufReader<File>,
+}
+
+impl Answers {
+    fn new(pipe: std::os::fd::OwnedFd) -> Self {
+        Self { pipe: BufReader::new(File::from(pipe)) }
+    }
+
+    fn outcome(&mut self, dir: &Path) -> Result<Record, LaunchError> {
+        let mut shim: Option<ProcessId> = None;
+        loop {
+            match self.next() {
+                Ok(Some(Message::Shim(id))) => shim = Some(id),
+                Ok(Some(Message::Started(record))) => return Ok(*record),
+                Ok(Some(Message::Failed(failure))) => return Err(failure.into()),
+                Ok(None) => return Err(LaunchError::Silent { dir: dir.to_owned(), log: last_words(dir) }),
+                Err(source) => {
+                    // The half-built container dies with its shim.
+                    let _ = shim.map(|shim| shim.signal(Signal::KILL));
+                    return Err(LaunchError::Handshake { dir: dir.to_owned(), source });
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> std::io::Result<Option<Message>> {
+        if self.pipe.buffer().is_empty() {
+            let limit = Timespec::try_from(HANDSHAKE_DEADLINE).map_err(|_| std::io::ErrorKind::InvalidInput)?;
+            let mut fds = [PollFd::from_borrowed_fd(self.pipe.get_ref().as_fd(), PollFlags::IN)];
+            if rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)))? == 0 {
+                return Err(std::io::ErrorKind::TimedOut.into());
+            }
+        }
+        let mut line = Vec::new();
+        // Each message comes in one write, far below what a pipe takes at once.
+        self.pipe.read_until(b'\n', &mut line)?;
+        if line.is_empty() { Ok(None) } else { Ok(Some(serde_json::from_slice(&line)?)) }
+    }
+}
+
+/// The end of what the shim wrote before it went silent.
+fn last_words(dir: &Path) -> String {
+    let text = std::fs::read(dir.join(SHIM_LOG_FILE)).unwrap_or_default();
+    String::from_utf8_lossy(text.get(text.len().saturating_sub(1000)..).unwrap_or_default()).trim().to_owned()
+}
+
+/// A container was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The specification cannot be meant.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The state directory cannot be written.
+    #[error("failed to write the container state to {dir:?}")]
+    State {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The state directory is another container's.
+    #[error("{dir:?} holds a container already; remove that first, or give each attempt a directory of its own")]
+    Exists {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Our own binary could not be started as the shim.
+    #[error("failed to start the shim of the container in {dir:?}")]
+    Spawn {
+        /// The state directory.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The shim ended without an answer: killed, or the binary does not call `shim_main_if_asked`.
+    #[error("the shim of the container in {dir:?} ended without an answer; its last words: {log:?}")]
+    Silent {
+        /// The state directory.
+        dir: PathBuf,
+        /// The end of its own log.
+        log: String,
+    },
+    /// The shim did not answer in time or in words we know, and was killed.
+    #[error("no usable answer from the shim of the container in {dir:?}")]
+    Handshake {
+        /// The state directory.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The runtime is shutting down.
+    #[error("starting the container in {dir:?} was interrupted")]
+    Interrupted {
+        /// The state directory.
+        dir: PathBuf,
+        /// Why.
+        source: tokio::task::JoinError,
+    },
+    /// The container could not be built, or its program not be run.
+    #[error(transparent)]
+    Start(#[from] StartFailure),
+}

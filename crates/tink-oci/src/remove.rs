@@ -1,0 +1,140 @@
+//! Removing what a container left.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::record::Record;
+use crate::spec::{SPEC_FILE, Spec};
+use crate::status::is_locked;
+use crate::stop::{StopError, stop};
+use crate::watch::Watch;
+use crate::{cgroup, mountinfo};
+
+/// How long the shim may take to clean up behind the exit it wrote.
+const SHIM_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Removes a container: kills what still runs of it and takes away its cgroups and its state directory, log and exit
+/// included. Ok when it is gone already; safe to repeat.
+///
+/// # Errors
+/// Something does not die, or a directory cannot be removed.
+pub async fn remove(dir: &Path) -> Result<(), RemoveError> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    // A damaged record must not keep the rest from being removed.
+    let record = Record::load(dir).ok().flatten();
+    match stop(dir, Duration::ZERO).await {
+        Err(StopError::Status(crate::StatusError::Record(_))) | Ok(()) => {}
+        Err(error) => return Err(error.into()),
+    }
+    shim_end(dir).await?;
+    if let Some(shim) = record.as_ref().and_then(|record| Pid::from_raw(record.shim.pid)) {
+        // Where we are the reaper of orphans (process 1 of an installer), the shim's remains are ours. Otherwise it is no
+        // child of ours, and the call says so.
+        let _ = waitpid(Some(shim), WaitOptions::NOHANG);
+    }
+    remove_cgroups(dir, record.as_ref()).await?;
+    let removing = |source| RemoveError::Directory { dir: dir.to_owned(), source };
+    unmount_below(dir).map_err(removing)?;
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(removing(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Waits for the shim, which cleans up for a moment after it wrote the exit.
+async fn shim_end(dir: &Path) -> Result<(), RemoveError> {
+    let watching = |source| RemoveError::Shim { dir: dir.to_owned(), source };
+    let deadline = Instant::now() + SHIM_DEADLINE;
+    loop {
+        let mut watch = Watch::new(dir, &[dir.to_owned()]).map_err(watching)?;
+        if !is_locked(dir).map_err(watching)? {
+            return Ok(());
+        }
+        match timeout_at(deadline, watch.changed()).await {
+            Ok(changed) => changed.map_err(watching)?,
+            Err(_) => return Err(watching(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+/// Kills and removes what a killed shim left in the cgroups. There is no event to wait for in cgroup v1.
+async fn remove_cgroups(dir: &Path, record: Option<&Record>) -> Result<(), RemoveError> {
+    let cgroups = match record {
+        Some(record) => record.cgroups.clone(),
+        None => cgroups_by_id(dir),
+    };
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match cgroup::remove(&cgroups) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.raw_os_error() != Some(Errno::BUSY.raw_os_error()) => {
+                return Err(RemoveError::Cgroup { dir: dir.to_owned(), source: error });
+            }
+            Err(error) if pause > Duration::from_secs(2) => {
+                return Err(RemoveError::Cgroup { dir: dir.to_owned(), source: error });
+            }
+            Err(_) => {
+                cgroup::kill_all(&cgroups);
+                sleep(pause).await;
+                pause *= 2;
+            }
+        }
+    }
+}
+
+/// The cgroups of a container whose record is lost.
+fn cgroups_by_id(dir: &Path) -> Vec<PathBuf> {
+    let spec: Option<Spec> =
+        std::fs::read(dir.join(SPEC_FILE)).ok().and_then(|spec| serde_json::from_slice(&spec).ok());
+    let hierarchies = cgroup::discover().unwrap_or_default();
+    spec.filter(|spec| spec.check().is_ok()).map(|spec| cgroup::paths(&hierarchies, &spec.id)).unwrap_or_default()
+}
+
+/// Containers mount in a namespace of their own, so nothing should be here; but a directory with something mounted below
+/// must never be emptied.
+fn unmount_below(dir: &Path) -> std::io::Result<()> {
+    let dir = std::fs::canonicalize(dir)?;
+    for mount in mountinfo::read()?.iter().rev().filter(|mount| mount.point != dir && mount.point.starts_with(&dir)) {
+        unmount(&mount.point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?;
+    }
+    Ok(())
+}
+
+/// A container was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// It could not be stopped.
+    #[error(transparent)]
+    Stop(#[from] StopError),
+    /// Its shim does not end.
+    #[error("the shim of the container in {dir:?} did not end")]
+    Shim {
+        /// The state directory.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its cgroups are in use or cannot be removed.
+    #[error("failed to remove the cgroups of the container in {dir:?}")]
+    Cgroup {
+        /// The state directory.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its state directory cannot be removed.
+    #[error("failed to remove the container directory {dir:?}")]
+    Directory {
+        /// The state directory.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,75 @@
+//! After the container: its cgroups go, its exit is written, its own layer goes.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use rustix::event::{Timespec, poll};
+
+use super::owner::{Owner, note};
+use crate::boot::{now, uptime_ms};
+use crate::cgroup;
+use crate::container::{UPPER_DIR, WORK_DIR};
+use crate::exit::{ExitStatus, Outcome};
+
+/// How often the exit is tried to be written, one second apart: a full disk may be emptied by then.
+const SAVE_ATTEMPTS: u32 = 600;
+
+/// What the exit record says, as far as the supervision knows it.
+pub(super) struct Ending {
+    pub(super) outcome: Outcome,
+    pub(super) unkillable: u32,
+    pub(super) started_at: Timestamp,
+    pub(super) started_ms: u64,
+}
+
+/// Cleans up and writes the exit. When the exit can be read, the container's processes, mounts and cgroups are gone.
+pub(super) fn finish(owner: &mut Owner, ending: Ending) {
+    let oom = cgroup::oom_kills(&owner.cgroups).is_some_and(|kills| kills > 0);
+    if let Some(own) = owner.own_cgroup.take() {
+        cgroup::rejoin_root(&own);
+        owner.cgroups.push(own);
+    }
+    if let Err(error) = cgroup::remove(&owner.cgroups) {
+        note(&format!("failed to remove a cgroup: {error}"));
+    }
+    let exit = ExitStatus {
+        outcome: ending.outcome,
+        oom,
+        started_at: ending.started_at,
+        finished_at: now(),
+        ran_ms: uptime_ms().saturating_sub(ending.started_ms),
+        log: owner.log.totals(),
+        unkillable: ending.unkillable,
+    };
+    save(owner, &exit);
+    for dir in [UPPER_DIR, WORK_DIR] {
+        remove_tree(&owner.dir.join(dir));
+    }
+}
+
+/// The exit must not be lost for want of a few bytes: the log makes room for it.
+fn save(owner: &mut Owner, exit: &ExitStatus) {
+    let Err(error) = exit.save(&owner.dir) else { return };
+    note(&format!("failed to write the exit, discarding the log: {error}"));
+    owner.log.discard();
+    for _ in 0..SAVE_ATTEMPTS {
+        match exit.save(&owner.dir) {
+            Ok(()) => return,
+            // Removed under us: there is nobody to tell any more.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+            Err(_) => {
+                let _ = poll(&mut [], Some(&Timespec { tv_sec: 1, tv_nsec: 0 }));
+            }
+        }
+    }
+    note(&format!("gave up writing the exit: {exit:?}"));
+}
+
+fn remove_tree(path: &Path) {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            note(&format!("failed to remove {}: {error}", path.display()));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,175 @@
+//! The shim's life, from the fork that makes it to the container's exit.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{chdir, getpid, set_child_subreaper, setsid};
+use rustix::stdio::dup2_stdout;
+
+use super::child::{self, Role, Started};
+use super::finish::{Ending, finish};
+use super::output::Output;
+use super::supervise::{Supervised, supervise};
+use crate::boot;
+use crate::cgroup;
+use crate::exit::Outcome;
+use crate::failure::{Doing, StartFailure};
+use crate::handshake::Message;
+use crate::log::{LOG_DIR, LogWriter};
+use crate::process::ProcessId;
+use crate::spec::{SPEC_FILE, Spec};
+use crate::status::LOCK_FILE;
+use crate::sys::{self, Forked};
+
+/// Forks the shim and ends.
+pub(super) fn start(dir: &Path) -> ExitCode {
+    match sys::fork() {
+        Ok(Forked::Parent(_)) => ExitCode::SUCCESS,
+        Ok(Forked::Child) => run(dir),
+        Err(error) => {
+            note(&format!("failed to fork: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says something in the shim's own log, which is its standard error.
+pub(super) fn note(text: &str) {
+    use std::io::Write;
+    // A log that cannot be written is nobody's concern here.
+    let _ = writeln!(std::io::stderr(), "{} {text}", boot::now());
+}
+
+fn run(dir: &Path) -> ExitCode {
+    let mut launcher = match take_stdout() {
+        Ok(launcher) => launcher,
+        Err(error) => {
+            note(&format!("failed to set up the handshake: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let (started_at, started_ms) = (boot::now(), boot::uptime_ms());
+    let ending = |outcome, unkillable| Ending { outcome, unkillable, started_at, started_ms };
+    let mut owner = match Owner::prepare(dir, &mut launcher) {
+        Ok(owner) => owner,
+        Err(failure) => {
+            note(&format!("{failure}"));
+            Message::Failed(failure).send(&mut launcher);
+            return ExitCode::FAILURE;
+        }
+    };
+    let started = match child::start(&owner.spec, &owner.cgroups, &owner.output, started_at) {
+        Ok(Role::Owner(started)) => started,
+        Ok(Role::Child(code)) => return code,
+        Err(failure) => {
+            note(&format!("{failure}"));
+            let outcome = Outcome::NotStarted { failure: failure.clone() };
+            finish(&mut owner, ending(outcome, 0));
+            // Last, so that nothing is left when the launcher hears of it.
+            Message::Failed(failure).send(&mut launcher);
+            return ExitCode::FAILURE;
+        }
+    };
+    let Started { record, init, mounts } = *started;
+    Message::Started(Box::new(record)).send(&mut launcher);
+    drop(launcher);
+    owner.output.close_child_ends();
+    let Supervised { outcome, unkillable } = supervise(&mut owner, init);
+    // The last hold on the container's mount namespace: with it all its mounts go, now and in this call, so that no disk
+    // is busy any more when the exit can be read.
+    drop(mounts);
+    finish(&mut owner, ending(outcome, unkillable));
+    ExitCode::SUCCESS
+}
+
+/// What the shim holds.
+pub(super) struct Owner {
+    pub(super) dir: PathBuf,
+    pub(super) spec: Spec,
+    pub(super) cgroups: Vec<PathBuf>,
+    /// The shim's own cgroup, if it needed one.
+    pub(super) own_cgroup: Option<PathBuf>,
+    pub(super) log: LogWriter,
+    pub(super) output: Output,
+    pub(super) signals: SignalFd,
+    /// Held until the process ends: the sign of life.
+    _lock: File,
+}
+
+impl Owner {
+    fn prepare(dir: &Path, launcher: &mut File) -> Result<Self, StartFailure> {
+        setsid().doing(|| "start a session".to_owned())?;
+        chdir("/").doing(|| "enter /".to_owned())?;
+        let lock = lock(dir)?;
+        let own_id = ProcessId::of(getpid().as_raw_nonzero().get()).doing(|| "read the own start time".to_owned())?;
+        Message::Shim(own_id).send(launcher);
+        close_stray_descriptors();
+        set_child_subreaper(Some(getpid())).doing(|| "adopt the container's orphans".to_owned())?;
+        // All blocked: those we care for come through the descriptor, none may end us.
+        SigSet::all().thread_block().doing(|| "block signals".to_owned())?;
+        let signals =
+            SignalFd::with_flags(&super::supervise::signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+                .doing(|| "watch signals".to_owned())?;
+        // Without CAP_SYS_RESOURCE it stays as it is.
+        let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
+        let spec = read_spec(dir)?;
+        let log =
+            LogWriter::create(&dir.join(LOG_DIR), spec.log).doing(|| format!("make the log in {}", dir.display()))?;
+        let output = Output::new()?;
+        let hierarchies = cgroup::discover().doing(|| "find the cgroup hierarchies".to_owned())?;
+        let own_cgroup = cgroup::leave_service(&hierarchies, &spec.id);
+        let (cgroups, left_out) = cgroup::create(&hierarchies, &spec.id);
+        for reason in left_out {
+            note(&format!("left out a cgroup hierarchy: {reason}"));
+        }
+        Ok(Self { dir: dir.to_owned(), spec, cgroups, own_cgroup, log, output, signals, _lock: lock })
+    }
+}
+
+/// Takes the handshake's pipe from the standard output, which is nothing from now on.
+fn take_stdout() -> std::io::Result<File> {
+    let pipe: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    dup2_stdout(&File::options().write(true).open("/dev/null")?)?;
+    Ok(File::from(pipe))
+}
+
+fn lock(dir: &Path) -> Result<File, StartFailure> {
+    let path = dir.join(LOCK_FILE);
+    let what = || format!("lock {}", path.display());
+    let lock = File::options().write(true).create(true).truncate(false).open(&path).doing(what)?;
+    // Waits for someone who looks whether we live; the specification's file keeps other shims away.
+    flock(&lock, FlockOperation::LockExclusive).doing(what)?;
+    Ok(lock)
+}
+
+fn read_spec(dir: &Path) -> Result<Spec, StartFailure> {
+    let path = dir.join(SPEC_FILE);
+    let text = std::fs::read(&path).doing(|| format!("read {}", path.display()))?;
+    serde_json::from_slice(&text).doing(|| format!("understand {}", path.display()))
+}
+
+/// Marks what the launcher's parents left open to go at exec: the container must not inherit it, and we must not keep it
+/// in use.
+fn close_stray_descriptors() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2) {
+        // Ours are all marked close-on-exec from their making; a stray one is not.
+        let Ok(info) = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")) else { continue };
+        if !is_close_on_exec(&info) {
+            let _ = nix::unistd::close(fd);
+        }
+    }
+}
+
+/// Reads the `flags:` line of a descriptor's `fdinfo`: octal, with `O_CLOEXEC` in it.
+fn is_close_on_exec(info: &str) -> bool {
+    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).is_none_or(|flags| flags & CLOSE_ON_EXEC != 0)
+}

@@ -1,0 +1,77 @@
+//! Waiting for something to happen in a container's state directory, or for its shim to end.
+
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::inotify;
+use rustix::io::Errno;
+use tokio::io::unix::AsyncFd;
+
+use crate::record::Record;
+use crate::sys;
+
+/// Wakes when a file in one of the watched directories changes, and whenever the shim has ended.
+pub(crate) struct Watch {
+    changes: AsyncFd<OwnedFd>,
+    shim: Option<AsyncFd<OwnedFd>>,
+}
+
+impl Watch {
+    /// Watches `dirs` and the shim of the container in `container_dir`. A directory that does not exist is not watched.
+    pub(crate) fn new(container_dir: &Path, dirs: &[PathBuf]) -> std::io::Result<Self> {
+        let changes = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
+        let events = inotify::WatchFlags::CREATE
+            | inotify::WatchFlags::MODIFY
+            | inotify::WatchFlags::MOVED_TO
+            | inotify::WatchFlags::CLOSE_WRITE
+            | inotify::WatchFlags::DELETE_SELF;
+        for dir in dirs {
+            match inotify::add_watch(&changes, dir, events) {
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // A record that cannot be read leaves us without the shim's end; its exit record still wakes us.
+        let shim = Record::load(container_dir).ok().flatten().map(|record| record.shim.open()).transpose()?.flatten();
+        let shim = shim.map(sys::await_readable).transpose()?;
+        Ok(Self { changes: sys::await_readable(changes)?, shim })
+    }
+
+    /// Whether the end of the shim wakes, too.
+    pub(crate) fn sees_shim(&self) -> bool {
+        self.shim.is_some()
+    }
+
+    /// Returns after a change, or at once if the shim has ended.
+    pub(crate) async fn changed(&mut self) -> std::io::Result<()> {
+        let ended = async {
+            match &self.shim {
+                Some(shim) => shim.readable().await.map(drop),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ready = self.changes.readable() => {
+                let mut ready = ready?;
+                drain(&self.changes)?;
+                ready.clear_ready();
+                Ok(())
+            }
+            ended = ended => ended,
+        }
+    }
+}
+
+/// Takes all events there are: which they were does not matter.
+fn drain(changes: &AsyncFd<OwnedFd>) -> std::io::Result<()> {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
+    let mut reader = inotify::Reader::new(changes.get_ref(), &mut buffer);
+    loop {
+        match reader.next() {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Starting, ending, finding again, stopping, removing.
+
+use std::time::Duration;
+
+use tink_oci::{Outcome, PidNamespace, Status, WaitError, remove, status, stop, wait};
+
+use crate::support::Trial;
+
+#[tokio::test]
+async fn a_command_runs_and_its_exit_and_output_are_there_afterwards() {
+    let trial = Trial::shell("echo out; echo err >&2; exit 7");
+    let exit = trial.run().await;
+    assert_eq!(exit.outcome, Outcome::Exited { code: 7 });
+    assert!(!exit.oom && exit.finished_at >= exit.started_at);
+    assert_eq!(trial.lines(&[tink_oci::Stream::Stdout]), ["out"]);
+    assert_eq!(trial.lines(&[tink_oci::Stream::Stderr]), ["err"]);
+    assert_eq!(status(trial.dir()).unwrap(), Status::Exited(Box::new(exit)));
+}
+
+#[tokio::test]
+async fn a_container_runs_on_when_its_launcher_has_ended_and_is_found_again() {
+    let mut trial = Trial::shell("echo up; read _ < /gate; exit 3");
+    let fifo = trial.host_dir().join("gate");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    trial.spec.volumes = vec![tink_oci::Volume::bind(&fifo, "/gate")];
+    let record = trial.launch();
+    trial.printed("up").await;
+    let Status::Running(found) = status(trial.dir()).unwrap() else { panic!("not running") };
+    assert_eq!(*found, record);
+    std::fs::write(&fifo, "go\n").unwrap();
+    assert_eq!(wait(trial.dir()).await.unwrap().code(), 3);
+}
+
+#[tokio::test]
+async fn stop_ends_a_program_that_listens_with_its_own_exit_code() {
+    let trial = Trial::shell("trap 'echo bye; exit 9' TERM; echo up; while :; do sleep 1000 & wait; done");
+    trial.launch();
+    trial.printed("up").await;
+    stop(trial.dir(), Duration::from_secs(60)).await.unwrap();
+    let Status::Exited(exit) = status(trial.dir()).unwrap() else { panic!("not exited") };
+    assert_eq!(exit.code(), 9);
+    assert_eq!(trial.text(), "up\nbye");
+}
+
+#[tokio::test]
+async fn stop_kills_a_program_that_does_not_listen() {
+    for pid in [PidNamespace::Private, PidNamespace::Host] {
+        let mut trial = Trial::shell("trap '' TERM; echo up; while :; do sleep 1000; done");
+        trial.spec.pid = pid;
+        trial.launch();
+        trial.printed("up").await;
+        stop(trial.dir(), Duration::from_millis(10)).await.unwrap();
+        let Status::Exited(exit) = status(trial.dir()).unwrap() else { panic!("not exited") };
+        assert_eq!(exit.outcome, Outcome::Signaled { signal: 9 }, "{pid:?}");
+    }
+}
+
+#[tokio::test]
+async fn processes_that_left_session_and_group_end_with_the_program() {
+    for pid in [PidNamespace::Private, PidNamespace::Host] {
+        let mut trial = Trial::shell("setsid sh -c 'setsid sleep 1000 & setsid sleep 1000' & sleep 0.1; exit 4");
+        trial.spec.pid = pid;
+        let exit = trial.run().await;
+        assert_eq!((exit.code(), exit.unkillable), (4, 0));
+        assert_eq!(
+            crate::support::leftovers(&trial.spec.id, std::path::Path::new("/nonexistent")),
+            Vec::<String>::new()
+        );
+    }
+}
+
+#[tokio::test]
+async fn remove_takes_away_a_running_container_and_again_is_no_error() {
+    let trial = Trial::shell("echo up; sleep 1000");
+    trial.launch();
+    trial.printed("up").await;
+    remove(trial.dir()).await.unwrap();
+    assert!(!trial.dir().exists());
+    remove(trial.dir()).await.unwrap();
+    assert_eq!(status(trial.dir()).unwrap(), Status::Gone);
+}
+
+#[tokio::test]
+async fn a_container_whose_shim_was_killed_dies_with_it_and_is_gone() {
+    for pid in [PidNamespace::Private, PidNamespace::Host] {
+        let mut trial = Trial::shell("echo up; setsid sleep 1000 & sleep 1000");
+        trial.spec.pid = pid;
+        let record = trial.launch();
+        trial.printed("up").await;
+        let shim = record.shim.pid.to_string();
+        assert!(std::process::Command::new("kill").args(["-9", &shim]).status().unwrap().success());
+        assert!(matches!(wait(trial.dir()).await, Err(WaitError::Gone { .. })));
+        assert_eq!(status(trial.dir()).unwrap(), Status::Gone);
+    }
+}
+
+#[tokio::test]
+async fn a_directory_holds_one_container_only() {
+    let trial = Trial::shell("true");
+    trial.run().await;
+    let (_, message) = trial.try_launch().unwrap_err();
+    assert!(message.contains("holds a container already"), "{message}");
+}

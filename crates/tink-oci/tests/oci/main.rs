@@ -1,0 +1,6 @@
+//! Containers in real namespaces, as root, with a root file system made from busybox.
+
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+mod life;
+mod support;

@@ -1,0 +1,199 @@
+//! A container to try things in, made from busybox.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tink_oci::{ExitStatus, LogItem, LogReader, Record, Spec, Stream, remove, wait};
+
+const BUSYBOX: &str = "/bin/busybox";
+
+/// A state directory, an image of one layer, and a specification that the test changes.
+///
+/// Dropped, it checks that nothing is left: no process, mount, cgroup or directory.
+pub struct Trial {
+    pub spec: Spec,
+    base: tempfile::TempDir,
+}
+
+impl Trial {
+    /// A trial on the disk that holds temporary files.
+    pub fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// A trial with its state and its layers below `parent`.
+    pub fn below(parent: &Path) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let uid = Command::new("id").arg("-u").output().unwrap().stdout;
+        assert_eq!(uid, b"0\n", "these tests make containers: run them as root");
+        let base = tempfile::Builder::new().prefix("tink-oci-").tempdir_in(parent).unwrap();
+        let layer = base.path().join("layer");
+        write_busybox(&layer);
+        let id = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let spec = Spec::new(id, base.path().join("state"), vec![layer]);
+        Self { spec, base }
+    }
+
+    /// The same with `script` for the shell to run.
+    pub fn shell(script: &str) -> Self {
+        let mut trial = Self::new();
+        trial.script(script);
+        trial
+    }
+
+    pub fn script(&mut self, script: &str) {
+        self.spec.args = ["sh", "-c", script].map(str::to_owned).to_vec();
+    }
+
+    /// A directory of the test's own on the host, removed with the trial.
+    pub fn host_dir(&self) -> PathBuf {
+        let dir = self.base.path().join("host");
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    pub fn layer(&self) -> &Path {
+        &self.spec.layers[0]
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.spec.dir
+    }
+
+    /// Launches from a process that ends right after: every test is one of a launcher that died.
+    pub fn try_launch(&self) -> Result<Record, (i32, String)> {
+        let path = self.base.path().join("wanted.json");
+        std::fs::write(&path, serde_json::to_vec(&self.spec).unwrap()).unwrap();
+        let output = probe(&["launch", path.to_str().unwrap()]);
+        if output.status.success() {
+            return Ok(serde_json::from_slice(&output.stdout).unwrap());
+        }
+        Err((output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap()))
+    }
+
+    pub fn launch(&self) -> Record {
+        match self.try_launch() {
+            Ok(record) => record,
+            Err((code, message)) => panic!("not launched ({code}): {message}\n{}", self.shim_log()),
+        }
+    }
+
+    /// Launches and waits for the end.
+    pub async fn run(&self) -> ExitStatus {
+        self.launch();
+        wait(self.dir()).await.unwrap()
+    }
+
+    /// Runs a script in a trial of its own and gives its output; the script must succeed.
+    pub async fn output(&self) -> String {
+        let exit = self.run().await;
+        let text = self.text();
+        assert_eq!(exit.code(), 0, "{exit:?}\n{text}");
+        text
+    }
+
+    /// Everything the container printed, both streams, one line each.
+    pub fn text(&self) -> String {
+        self.lines(&[Stream::Stdout, Stream::Stderr]).join("\n")
+    }
+
+    pub fn lines(&self, streams: &[Stream]) -> Vec<String> {
+        let mut reader = LogReader::open(self.dir());
+        std::iter::from_fn(|| reader.next_item().unwrap())
+            .filter_map(|item| match item {
+                LogItem::Line(line) => streams.contains(&line.stream).then(|| String::from_utf8(line.bytes).unwrap()),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    pub fn shim_log(&self) -> String {
+        std::fs::read_to_string(self.dir().join("shim.log")).unwrap_or_default()
+    }
+
+    /// Waits until the container has printed a line that is exactly `wanted`.
+    pub async fn printed(&self, wanted: &str) {
+        let mut reader = LogReader::open(self.dir());
+        while let Some(item) = reader.follow().await.unwrap() {
+            if matches!(&item, LogItem::Line(line) if line.bytes == wanted.as_bytes()) {
+                return;
+            }
+        }
+        panic!("ended without printing {wanted:?}: {}", self.text());
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let (dir, id) = (self.spec.dir.clone(), self.spec.id.clone());
+        // A runtime of its own: the test's cannot be blocked on.
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(remove(&dir)).map_err(|error| error.to_string())
+        });
+        let removed = removed.join().unwrap();
+        if std::thread::panicking() {
+            return;
+        }
+        removed.unwrap();
+        assert_eq!(leftovers(&self.spec.id, self.base.path()), Vec::<String>::new(), "left behind by {id}");
+    }
+}
+
+/// What of a container is still there: processes that run in its root or were started for it, mounts, cgroups, its directory.
+pub fn leftovers(id: &str, base: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let base_text = base.to_str().unwrap();
+    if base.join("state").exists() {
+        found.push(base.join("state").display().to_string());
+    }
+    for mount in
+        std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().filter(|line| line.contains(base_text))
+    {
+        found.push(mount.to_owned());
+    }
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+        // Dead already, and another process's to reap: orphans of a killed shim go to the machine's first process.
+        if read("stat").contains(") Z ") {
+            continue;
+        }
+        if read("cgroup").contains(id)
+            || (read("cmdline").contains(base_text) && read("cmdline").starts_with("tink-shim"))
+        {
+            found.push(format!("process {}: {}", entry.path().display(), read("cmdline").replace('\0', " ")));
+        }
+    }
+    let mut dirs = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                dirs.push(entry.path());
+                if entry.path().to_str().unwrap().contains(id) {
+                    found.push(entry.path().display().to_string());
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Runs the launcher.
+pub fn probe(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tink-oci-probe")).args(args).output().unwrap()
+}
+
+fn write_busybox(layer: &Path) {
+    for dir in ["bin", "etc", "tmp"] {
+        std::fs::create_dir_all(layer.join(dir)).unwrap();
+    }
+    let copied = std::fs::copy(BUSYBOX, layer.join("bin/busybox"));
+    copied.unwrap_or_else(|error| panic!("{BUSYBOX}: {error}; `cargo xtask test` installs busybox-static"));
+    let applets = Command::new(BUSYBOX).arg("--list").output().unwrap();
+    for applet in String::from_utf8(applets.stdout).unwrap().lines().filter(|applet| *applet != "busybox") {
+        std::os::unix::fs::symlink("busybox", layer.join("bin").join(applet)).unwrap();
+    }
+    std::fs::write(layer.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n").unwrap();
+    std::fs::write(layer.join("etc/group"), "root:x:0:\nwww:x:34:\nssl:x:90:web\n").unwrap();
+}
