@@ -8,6 +8,9 @@ use crate::{API_VERSION, Hardware, Manifest, ManifestError, ManifestErrors, Prob
 /// Bytes of a file, at most. An object of Kubernetes has at most 1.5 MiB.
 pub const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Values in a file, at most: a machine has some fifty, and each value costs about a hundred bytes while it is read.
+const NODES_MAX: usize = 500_000;
+
 /// Lists inside lists, at most.
 const LIST_DEPTH_MAX: usize = 4;
 
@@ -36,7 +39,7 @@ pub fn read_file(bytes: &[u8], file: &str) -> Result<Vec<Manifest>, ManifestErro
     if let Some(template) = raw::template(text, file) {
         return Ok(vec![Manifest::Template(template)]);
     }
-    let bounds = Bounds { text_bytes_max: FILE_BYTES_MAX, ..Bounds::default() };
+    let bounds = Bounds { text_bytes_max: FILE_BYTES_MAX, nodes_max: NODES_MAX, ..Bounds::default() };
     let documents = parse_documents(text, &bounds).map_err(|error| {
         let YamlError { line, column, problem } = error;
         one(line, column, document_of(text, line), Problem::Yaml(problem))

@@ -45,7 +45,7 @@ pub enum Problem {
         max: usize,
     },
     /// Too many nodes, or too much text once aliases are expanded.
-    #[error("the document grows past {max} {unit} when its aliases are expanded")]
+    #[error("the text holds more than {max} {unit}, what its aliases stand for counted in")]
     TooBig {
         /// The bound.
         max: usize,

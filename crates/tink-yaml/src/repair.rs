@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use crate::{Problem, YamlError};
 
 /// How often a text is repaired, and how many bytes may be read again for it.
-const REPAIRS_MAX: usize = 200;
+const REPAIRS_MAX: usize = 2000;
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Blanks put before the lines of a text.

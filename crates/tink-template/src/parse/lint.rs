@@ -96,7 +96,12 @@ pub(super) fn unknown_keys(reader: &mut Reader<'_>, node: &Node, at: &str, known
             reader.error_at((key.line, key.column), at, message);
             continue;
         };
-        if known.contains(&name) || key.is_null() {
+        if name.is_empty() && key.is_null() {
+            let message = format!("found `:` without a key before it; allowed: {}", known.join(", "));
+            reader.error_at((key.line, key.column), at, message);
+            continue;
+        }
+        if known.contains(&name) {
             continue;
         }
         let field = if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };

@@ -2,7 +2,7 @@
 //!
 //! Upstream reads rendered templates with `gopkg.in/yaml.v3` into Go structs: unknown keys are ignored, any single value
 //! becomes text where text is wanted (`COMPRESSED: true` is `"true"`, `MODE: 0644` is `"0644"`), only the first document
-//! counts. [`parse`] does the same, then applies [`tink_workflow::validate`]; what upstream lets pass but hardly anyone
+//! counts. [`parse`] does the same (only a key given twice is refused in ignored parts, too), then applies [`tink_workflow::validate`]; what upstream lets pass but hardly anyone
 //! means comes as a warning.
 //!
 //! ```

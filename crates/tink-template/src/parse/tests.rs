@@ -73,6 +73,10 @@ fn what_is_missing_is_reported_where_it_belongs() {
     assert_eq!(lines("name: x\ntasks: y\n"), ["2:8: tasks: found `y`; allowed: a list of tasks"]);
     assert_eq!(lines("- a\n"), ["1:1: found a list; allowed: a mapping with `name` and `tasks`"; 1]);
     assert_eq!(lines(""), ["1:1: the rendered template is empty; allowed: a mapping with `name` and `tasks`"]);
+    assert_eq!(
+        lines(&around("    image: a:1\n    : x\n"))[0].split(';').next(),
+        Some("11:5: tasks[0].actions[0]: found `:` without a key before it")
+    );
     let no_name = lines("tasks:\n- worker: w\n  actions:\n  - image: a:1\n");
     assert!(no_name.iter().any(|line| line.starts_with("2:3: tasks[0].name: no name")), "{no_name:?}");
     assert!(no_name.iter().any(|line| line.starts_with("4:5: tasks[0].actions[0].name: no name")), "{no_name:?}");
