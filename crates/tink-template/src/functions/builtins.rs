@@ -2,7 +2,7 @@
 
 use super::{Function, Param, Returned, fixed, variadic};
 use crate::exec::{Context, Fault};
-use crate::value::{GoStr, UintType, Value, is_true, printable, sprint, sprintf, sprintln};
+use crate::value::{GoStr, UintType, Value, is_print, is_true, printable, sprint, sprintf, sprintln};
 
 use Param::{Any, Str};
 
@@ -153,8 +153,8 @@ fn js(context: &Context, args: &[Value]) -> Returned {
             '>' => out.push_str("\\u003E"),
             '&' => out.push_str("\\u0026"),
             '=' => out.push_str("\\u003D"),
-            c if c < ' ' || c == '\u{7f}' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c if c.is_ascii() || !c.is_control() => out.push(c),
+            c if c < ' ' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_ascii() || is_print(c) => out.push(c),
             c => out.push_str(&format!("\\u{:04X}", u32::from(c))),
         }
     }

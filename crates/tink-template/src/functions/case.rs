@@ -60,9 +60,20 @@ fn title(all: &str) -> String {
         .map(|c| {
             let starts = is_separator(previous);
             previous = c;
-            if starts { upper(c) } else { c }
+            if starts { title_case(c) } else { c }
         })
         .collect()
+}
+
+/// Like [`upper`], but for the letters that have a form of their own at the start of a word.
+fn title_case(c: char) -> char {
+    match c {
+        'Ǆ'..='ǆ' => 'ǅ',
+        'Ǉ'..='ǉ' => 'ǈ',
+        'Ǌ'..='ǌ' => 'ǋ',
+        'Ǳ'..='ǳ' => 'ǲ',
+        c => upper(c),
+    }
 }
 
 fn is_separator(c: char) -> bool {
@@ -96,8 +107,7 @@ fn swap_case(all: &str) -> String {
                 after_space = false;
                 lower(c)
             } else if c.is_lowercase() {
-                after_space = false;
-                upper(c)
+                if std::mem::take(&mut after_space) { title_case(c) } else { upper(c) }
             } else {
                 after_space = c.is_whitespace();
                 c

@@ -44,8 +44,8 @@ pub(super) const TABLE: &[Function] = &[
     variadic("mustMerge", &[AMap, AMap], |context, args| merge(context, args, false)),
     variadic("mergeOverwrite", &[AMap, AMap], |context, args| merge(context, args, true)),
     variadic("mustMergeOverwrite", &[AMap, AMap], |context, args| merge(context, args, true)),
-    fixed("deepCopy", &[Any], |context, args| deep_copy(context, any(args, 0)?, 0)),
-    fixed("mustDeepCopy", &[Any], |context, args| deep_copy(context, any(args, 0)?, 0)),
+    fixed("deepCopy", &[Any], copied),
+    fixed("mustDeepCopy", &[Any], copied),
     variadic("dig", &[Any], dig),
 ];
 
@@ -58,6 +58,13 @@ fn dict(context: &Context, args: &[Value]) -> Returned {
     Ok(Value::Map(Map::new(entries)))
 }
 
+fn copied(context: &Context, args: &[Value]) -> Returned {
+    match any(args, 0)? {
+        Value::Nil => Err(Fault::new("nil cannot be copied")),
+        value => deep_copy(context, value, 0),
+    }
+}
+
 /// The entries whose keys are among the further arguments, or those whose keys are not.
 fn chosen(args: &[Value], among: bool) -> Returned {
     let names: Vec<&GoStr> = (1..args.len()).filter_map(|i| key(args, i).ok()).collect();
@@ -66,10 +73,15 @@ fn chosen(args: &[Value], among: bool) -> Returned {
 }
 
 fn merge(context: &Context, args: &[Value], overwrite: bool) -> Returned {
+    let mut into = map(args, 0)?.clone();
     for i in 1..args.len() {
-        merge_into(context, map(args, 0)?, map(args, i)?, overwrite, 0)?;
+        let from = map(args, i)?;
+        if into.is_nil() && !from.is_nil() {
+            into = Map::new(BTreeMap::new());
+        }
+        merge_into(context, &into, from, overwrite, 0)?;
     }
-    Ok(any(args, 0)?.clone())
+    Ok(Value::Map(into))
 }
 
 /// `dig "a" "b" default map`

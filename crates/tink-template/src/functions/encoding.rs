@@ -88,10 +88,10 @@ pub(super) fn base64_decode(all: &[u8]) -> Result<Vec<u8>, usize> {
         }
         let padding = group.len() - sextets.len();
         if group.len() < 4 {
-            return Err(group.first().map_or(all.len(), |_| at(0) + group.len() - usize::from(padding > 0)));
+            return Err(if padding > 0 { all.len() } else { all.len() - group.len() });
         }
         if padding == 2 && group.get(3).is_none_or(|(_, byte)| *byte != b'=') {
-            return Err(at(3));
+            return Err(at(3) - 1);
         }
         if padding > 0 && !last {
             return Err(kept.get((n + 1) * 4).map_or(all.len(), |(at, _)| *at));
@@ -143,6 +143,9 @@ fn base32_decode(all: &[u8]) -> Result<Vec<u8>, usize> {
                 None if *byte == b'=' && i >= 2 => {}
                 _ => return Err(n * 8 + i),
             }
+        }
+        if group.len() < 8 && digits == group.len() {
+            return Err(n * 8);
         }
         let count = match digits {
             8 => 5,

@@ -9,8 +9,8 @@ use crate::value::{List, Value, deep_equal, is_empty};
 use Param::{Any, Int};
 
 pub(super) const TABLE: &[Function] = &[
-    variadic("list", &[Any], |_, args| Ok(new_list(args))),
-    variadic("tuple", &[Any], |_, args| Ok(new_list(args))),
+    variadic("list", &[Any], |_, args| Ok(Value::list(args.to_vec()))),
+    variadic("tuple", &[Any], |_, args| Ok(Value::list(args.to_vec()))),
     fixed("append", &[Any, Any], push),
     fixed("push", &[Any, Any], push),
     fixed("mustAppend", &[Any, Any], push),
@@ -41,11 +41,6 @@ pub(super) const TABLE: &[Function] = &[
     fixed("chunk", &[Int, Any], chunk),
     fixed("mustChunk", &[Int, Any], chunk),
 ];
-
-fn new_list(args: &[Value]) -> Value {
-    // compat: a call without arguments gives Go's nil slice.
-    if args.is_empty() { Value::List(List::nil("interface {}")) } else { Value::list(args.to_vec()) }
-}
 
 fn push(context: &Context, args: &[Value]) -> Returned {
     let list = list(args, 0, "append to")?;

@@ -19,6 +19,7 @@ mod merge;
 mod naming;
 mod paths;
 mod random;
+mod re2;
 mod regex;
 mod strings;
 mod timelayout;

@@ -3,6 +3,7 @@
 use regex::{Regex, RegexBuilder};
 
 use super::args::{int, made, text};
+use super::re2::as_rust;
 use super::{Function, Param, Returned, fixed};
 use crate::exec::{Context, Fault};
 use crate::value::{List, Value};
@@ -41,15 +42,20 @@ fn compile(context: &Context, args: &[Value]) -> Result<Regex, Fault> {
     let (pattern, haystack) = (text(args, 0)?, text(args, 1)?);
     let cost = 500 + pattern.len() * 4 + haystack.len() / 4 * (1 + pattern.len() / 16);
     context.work(u64::try_from(cost).unwrap_or(u64::MAX))?;
-    RegexBuilder::new(&as_rust(&pattern)).size_limit(1 << 20).dfa_size_limit(1 << 20).nest_limit(100).build().map_err(
+    let translated = as_rust(&pattern).map_err(|reason| invalid(&pattern, reason))?;
+    RegexBuilder::new(&translated).size_limit(1 << 20).dfa_size_limit(1 << 20).nest_limit(100).build().map_err(
         |fault| {
             let reason = match fault {
                 regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
                 other => other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
             };
-            Fault::new(format!("the regular expression {pattern:?} is not valid: {reason}"))
+            invalid(&pattern, &reason)
         },
     )
+}
+
+fn invalid(pattern: &str, reason: &str) -> Fault {
+    Fault::new(format!("the regular expression {pattern:?} is not valid: {reason}"))
 }
 
 fn is_match(context: &Context, args: &[Value]) -> Returned {
@@ -118,89 +124,4 @@ fn split(context: &Context, args: &[Value]) -> Returned {
         parts.push(all.get(begin..).unwrap_or_default());
     }
     Ok(Value::strings(parts))
-}
-
-/// The pattern with Go's meaning: classes such as `\d` are ASCII, brackets in a class are plain, `\Q...\E` quotes.
-fn as_rust(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len() + 16);
-    let mut rest = pattern;
-    let mut in_class = false;
-    while let Some(c) = rest.chars().next() {
-        rest = rest.get(c.len_utf8()..).unwrap_or_default();
-        match c {
-            '\\' => rest = escape(rest, in_class, &mut out),
-            '[' if !in_class => {
-                in_class = true;
-                out.push('[');
-                if let Some(after) = rest.strip_prefix('^') {
-                    out.push('^');
-                    rest = after;
-                }
-                // A bracket that comes first is a plain one.
-                if let Some(after) = rest.strip_prefix(']') {
-                    out.push_str("\\]");
-                    rest = after;
-                }
-            }
-            '[' => match rest.strip_prefix(':').and_then(|body| body.find(":]").map(|end| end + 3)) {
-                Some(end) => {
-                    out.push('[');
-                    out.push_str(rest.get(..end).unwrap_or_default());
-                    rest = rest.get(end..).unwrap_or_default();
-                }
-                None => out.push_str("\\["),
-            },
-            ']' if in_class => {
-                in_class = false;
-                out.push(']');
-            }
-            '&' | '~' if in_class => {
-                out.push('\\');
-                out.push(c);
-            }
-            '-' if in_class && rest.starts_with('-') => out.push_str("\\-"),
-            '{' if !in_class && !is_repetition(rest) => out.push_str("\\{"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Whether `{` begins a repetition; otherwise it is a plain character.
-fn is_repetition(rest: &str) -> bool {
-    let Some((body, _)) = rest.split_once('}') else { return false };
-    let (low, high) = body.split_once(',').unwrap_or((body, ""));
-    !low.is_empty() && low.bytes().chain(high.bytes()).all(|b| b.is_ascii_digit())
-}
-
-/// Translates what follows a backslash; gives what is left of the pattern.
-fn escape<'p>(rest: &'p str, in_class: bool, out: &mut String) -> &'p str {
-    let Some(c) = rest.chars().next() else {
-        out.push('\\');
-        return rest;
-    };
-    let after = rest.get(c.len_utf8()..).unwrap_or_default();
-    let (open, shut) = if in_class { ("", "") } else { ("[", "]") };
-    let class = |chars: &str| format!("{open}{chars}{shut}");
-    match c {
-        'd' => out.push_str(&class("0-9")),
-        'w' => out.push_str(&class("0-9A-Za-z_")),
-        's' => out.push_str(&class("\\t\\n\\f\\r ")),
-        'D' => out.push_str("[^0-9]"),
-        'W' => out.push_str("[^0-9A-Za-z_]"),
-        'S' => out.push_str("[^\\t\\n\\f\\r ]"),
-        'b' if !in_class => out.push_str("(?-u:\\b)"),
-        'B' if !in_class => out.push_str("(?-u:\\B)"),
-        '<' | '>' => out.push(c),
-        'Q' if !in_class => {
-            let (quoted, after) = after.split_once("\\E").unwrap_or((after, ""));
-            out.push_str(&regex::escape(quoted));
-            return after;
-        }
-        c => {
-            out.push('\\');
-            out.push(c);
-        }
-    }
-    after
 }

@@ -305,7 +305,7 @@ impl Reading<'_> {
     fn optional_fraction(&mut self) {
         let digits = self.rest.bytes().skip(1).take_while(u8::is_ascii_digit).count();
         if digits > 0 {
-            drop(self.fraction(digits, true));
+            self.fraction(digits, true);
         }
     }
 

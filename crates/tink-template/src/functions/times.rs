@@ -197,7 +197,6 @@ impl Time {
             Item::IsoZone { colon: true } | Item::Zone { colon: true } => format!("{sign}{hours:02}:{minutes:02}"),
             Item::ShortZone => format!("{sign}{hours:02}"),
             Item::ZoneName if self.is_utc => "UTC".to_owned(),
-            Item::ZoneName if minutes == 0 => format!("{sign}{hours:02}"),
             _ => format!("{sign}{hours:02}{minutes:02}"),
         }
     }

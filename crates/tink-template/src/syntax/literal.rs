@@ -174,11 +174,8 @@ fn strip_underscores(whole: &str, digits: &str, radix: u32) -> Option<String> {
 
 /// Go's floating-point syntax: decimal with underscores, hexadecimal with a `p` exponent.
 pub(crate) fn parse_float(text: &str) -> Option<f64> {
-    if text.contains('_') {
-        let prefixed = text.trim_start_matches(['+', '-']).to_ascii_lowercase().starts_with("0x");
-        if !prefixed || text.contains("__") || text.ends_with('_') {
-            return None;
-        }
+    if text.contains('_') && !underscores_separate(text) {
+        return None;
     }
     let text = text.replace('_', "");
     let (sign, body) = match text.strip_prefix('-') {
@@ -193,6 +190,17 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
     }
     let value: f64 = body.parse().ok()?;
     value.is_finite().then_some(value * sign)
+}
+
+/// Whether each underscore stands between digits, or between a base prefix and a digit.
+fn underscores_separate(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_hexdigit);
+    let is_prefix = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(|b| matches!(b, b'x' | b'X'));
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'_').all(|(at, _)| {
+        let before = at.checked_sub(1);
+        (is_digit(before) || is_prefix(before)) && is_digit(Some(at + 1))
+    })
 }
 
 fn hex_float(text: &str) -> Option<f64> {

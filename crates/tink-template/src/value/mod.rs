@@ -16,7 +16,7 @@ mod truth;
 pub(crate) use composite::{Field, List, Map, Object, Pointer, Struct, StructType};
 pub(crate) use copy::deep_copy;
 pub(crate) use equal::deep_equal;
-pub(crate) use format::{printable, quote, sprint, sprintf, sprintln, to_text};
+pub(crate) use format::{is_print, printable, quote, sprint, sprintf, sprintln, to_text};
 pub(crate) use from_json::from_json;
 pub(crate) use gostr::GoStr;
 pub(crate) use layout::DEPTH_MAX;

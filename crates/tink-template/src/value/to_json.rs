@@ -43,20 +43,20 @@ impl Writer<'_> {
             Value::Float(f) => self.out.push_str(&json_float(*f)?),
             Value::Str(text) => {
                 self.context.produce(text.len())?;
-                self.string(&text.to_str_lossy());
+                self.string(text.as_bytes());
             }
             Value::List(list) if list.is_nil() => self.out.push_str("null"),
             Value::List(list) => self.array(list.items(), depth)?,
             Value::Map(map) if map.is_nil() => self.out.push_str("null"),
             Value::Map(map) => {
                 let entries = map.snapshot();
-                let entries = entries.iter().map(|(key, value)| (key.to_str_lossy().into_owned(), value));
+                let entries = entries.iter().map(|(key, value)| (key.as_bytes(), value));
                 self.object(entries, depth)?;
             }
             Value::Struct(value) => {
                 let fields = value.kind.fields.iter().zip(&value.values);
                 let shown = fields.filter(|(field, value)| !field.omit_empty || json_keeps(value));
-                self.object(shown.map(|(field, value)| (field.json.to_owned(), value)), depth)?;
+                self.object(shown.map(|(field, value)| (field.json.as_bytes(), value)), depth)?;
             }
             Value::Pointer(pointer) => match &pointer.target {
                 Some(target) => self.value(target, depth + 1)?,
@@ -77,13 +77,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn object<'v>(&mut self, entries: impl Iterator<Item = (String, &'v Value)>, depth: usize) -> Result<(), Fault> {
+    fn object<'v>(&mut self, entries: impl Iterator<Item = (&'v [u8], &'v Value)>, depth: usize) -> Result<(), Fault> {
         self.out.push('{');
         let mut count = 0;
         for (key, value) in entries {
             self.separate(count, depth + 1);
             count += 1;
-            self.string(&key);
+            self.string(key);
             self.out.push_str(if self.style == JsonStyle::Pretty { ": " } else { ":" });
             self.value(value, depth + 1)?;
         }
@@ -112,24 +112,29 @@ impl Writer<'_> {
         }
     }
 
-    fn string(&mut self, text: &str) {
+    fn string(&mut self, text: &[u8]) {
         self.out.push('"');
-        for c in text.chars() {
-            match c {
-                '"' => self.out.push_str("\\\""),
-                '\\' => self.out.push_str("\\\\"),
-                '\n' => self.out.push_str("\\n"),
-                '\r' => self.out.push_str("\\r"),
-                '\t' => self.out.push_str("\\t"),
-                '\u{8}' => self.out.push_str("\\b"),
-                '\u{c}' => self.out.push_str("\\f"),
-                '<' | '>' | '&' if self.style != JsonStyle::Raw => self.escape(c),
-                '\u{2028}' | '\u{2029}' => self.escape(c),
-                c if c < ' ' => self.escape(c),
-                c => self.out.push(c),
-            }
+        for chunk in text.utf8_chunks() {
+            chunk.valid().chars().for_each(|c| self.char(c));
+            chunk.invalid().iter().for_each(|_| self.out.push_str("\\ufffd"));
         }
         self.out.push('"');
+    }
+
+    fn char(&mut self, c: char) {
+        match c {
+            '"' => self.out.push_str("\\\""),
+            '\\' => self.out.push_str("\\\\"),
+            '\n' => self.out.push_str("\\n"),
+            '\r' => self.out.push_str("\\r"),
+            '\t' => self.out.push_str("\\t"),
+            '\u{8}' => self.out.push_str("\\b"),
+            '\u{c}' => self.out.push_str("\\f"),
+            '<' | '>' | '&' if self.style != JsonStyle::Raw => self.escape(c),
+            '\u{2028}' | '\u{2029}' => self.escape(c),
+            c if c < ' ' => self.escape(c),
+            c => self.out.push(c),
+        }
     }
 
     fn escape(&mut self, c: char) {

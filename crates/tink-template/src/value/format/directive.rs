@@ -120,12 +120,20 @@ impl State<'_> {
         }
     }
 
-    /// A width or precision in the text. Go ignores those beyond a million.
+    /// A width or precision in the text, up to a million.
     fn number(&mut self) -> Option<usize> {
         let digits = self.rest.len() - self.rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, rest) = self.rest.split_at(digits);
         self.rest = rest;
-        number.parse().ok().filter(|number| *number <= 1_000_000)
+        if number.is_empty() {
+            return None;
+        }
+        let number = number.parse().ok().filter(|number| *number <= 1_000_000);
+        if number.is_none() {
+            // compat: Go gives up on the rest of the format.
+            self.rest = "";
+        }
+        number
     }
 
     /// A width or precision in an argument.

@@ -6,7 +6,7 @@ mod quote;
 mod verb;
 
 pub(crate) use directive::sprintf;
-pub(crate) use quote::quote;
+pub(crate) use quote::{is_print, quote};
 use verb::{Flags, Printer};
 
 use super::{GoStr, Value};

@@ -46,7 +46,7 @@ fn quote_char(out: &mut String, c: char, quote: char, ascii_only: bool) {
 }
 
 /// Go's `strconv.IsPrint`, as far as the standard library's tables tell.
-pub(super) fn is_print(c: char) -> bool {
+pub(crate) fn is_print(c: char) -> bool {
     if c == ' ' {
         return true;
     }

@@ -115,10 +115,11 @@ impl<'c> Printer<'c> {
             'e' | 'E' | 'f' | 'F' => format_float(float, verb, default(flags.precision, Some(6))),
             _ => return self.bad_verb(value, verb, 0),
         };
-        if text.starts_with(['+', '-']) {
-            if text.starts_with('+') && !flags.plus {
-                text.remove(0);
-            }
+        if float.is_infinite() {
+            return self.padded(text.as_bytes(), flags, ' ');
+        }
+        if text.starts_with('-') {
+            // The sign is there.
         } else if flags.plus {
             text.insert(0, '+');
         } else if flags.space {
