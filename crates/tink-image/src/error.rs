@@ -193,7 +193,7 @@ pub enum ImageError {
         /// The layer's digest.
         digest: String,
         /// Why.
-        source: LayerError,
+        source: Box<LayerError>,
     },
     /// The store's file system refuses.
     #[error("failed to {operation} {} in the image store", path.display())]
@@ -269,7 +269,7 @@ impl ImageError {
             Self::Status { status, .. } => *status >= 500 || matches!(*status, 408 | 425 | 429),
             Self::Token { retryable, .. } => *retryable,
             Self::Endpoints { failures, .. } => failures.iter().any(Self::retryable),
-            Self::Layer { source, .. } => matches!(source, LayerError::Aborted),
+            Self::Layer { source, .. } => matches!(**source, LayerError::Aborted),
             Self::Certificate { .. }
             | Self::Denied { .. }
             | Self::NotFound { .. }

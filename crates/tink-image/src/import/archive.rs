@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
 use crate::error::ImageError;
@@ -72,7 +72,7 @@ impl<'a> Archive<'a> {
         self.path
     }
 
-    pub(super) fn file(&self, name: &str) -> Result<Option<(Box<dyn BufRead + '_>, u64)>, ImageError> {
+    pub(super) fn file(&self, name: &str) -> Result<Option<super::Opened<'_>>, ImageError> {
         let mut name = clean(name);
         // A link to a link is as far as any real archive goes.
         for _ in 0..4 {

@@ -14,6 +14,9 @@ use archive::Archive;
 pub(crate) use docker::Saved;
 pub(crate) use layout::{Found, NAME, REF_NAME, blob_name};
 
+/// A file and its size in bytes.
+pub(crate) type Opened<'a> = (Box<dyn BufRead + 'a>, u64);
+
 /// Files by name, in a directory or an archive.
 pub(crate) enum Container<'a> {
     Directory(&'a Path),
@@ -33,7 +36,7 @@ impl<'a> Container<'a> {
     }
 
     /// A file's bytes and their number. In a directory only names made of digests and our own words are asked for.
-    pub(crate) fn file(&self, name: &str) -> Result<Option<(Box<dyn BufRead + '_>, u64)>, ImageError> {
+    pub(crate) fn file(&self, name: &str) -> Result<Option<Opened<'_>>, ImageError> {
         match self {
             Self::Archive(archive) => archive.file(name),
             Self::Directory(directory) => {

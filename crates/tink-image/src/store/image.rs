@@ -9,7 +9,7 @@ use super::{Held, InUse, Store, lock};
 use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::spec::ImageConfig;
-use crate::unpack::Whiteouts;
+use crate::unpack::{Unpacked, Whiteouts};
 
 /// An image in the store, ready to be mounted, that stays there while this exists.
 #[derive(Debug)]
@@ -132,11 +132,29 @@ impl Store {
         Ok(Image { reference, id, digest, config, layers, guard })
     }
 
+    /// A layer of nothing, for an image without any: something must be mounted.
+    fn empty_layer(&self) -> Result<Held, ImageError> {
+        let nothing = Digest::sha256(b"");
+        let name = self.layer_name(&nothing);
+        match self.hold_layer(&name)? {
+            Some(held) => Ok(held),
+            None => self.publish_layer(&name, self.temporary()?, &nothing, Unpacked::default()),
+        }
+    }
+
     /// Which directories are mounted, and everything that must stay for that.
     fn compose(&self, layers: Vec<Held>) -> Result<(Vec<String>, Vec<Held>), ImageError> {
-        let held = significant(layers);
-        let mounted = held.iter().map(|layer| layer.name.clone()).collect();
-        Ok((mounted, held))
+        let mut held = significant(layers);
+        if held.is_empty() {
+            held.push(self.empty_layer()?);
+        }
+        if self.inner.whiteouts == Whiteouts::Portable {
+            held.push(self.flat_layer(&held)?);
+            let flat = held.last().map(|layer| layer.name.clone());
+            return Ok((flat.into_iter().collect(), held));
+        }
+        held.extend(self.parents_layer(&held)?);
+        Ok((held.iter().map(|layer| layer.name.clone()).collect(), held))
     }
 }
 

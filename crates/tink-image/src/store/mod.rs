@@ -14,13 +14,16 @@
 //! `flock` on its directory; the lock lives as long as the open file, so a child that inherits it (or takes one of its
 //! own by the path) keeps the layer after the parent is gone.
 
+mod attributes;
 mod budget;
 mod feed;
+mod flat;
 mod gc;
 mod image;
 mod import;
 mod layer;
 mod lock;
+mod parents;
 mod pull;
 mod record;
 mod unpacking;

@@ -15,7 +15,7 @@ use crate::error::ImageError;
 use crate::progress::{LayerProgress, LayerState, Progress};
 use crate::registry::{BlobStream, Registries};
 use crate::spec::{Descriptor, ImageConfig, Manifest, layer_is_known};
-use crate::unpack::{Expected, LayerError};
+use crate::unpack::Expected;
 
 /// Layers fetched at the same time unless settings say otherwise.
 const LAYERS_PARALLEL: usize = 4;
@@ -223,9 +223,7 @@ impl Fetch {
         match (fetched, unpacked) {
             (_, Ok(held)) => Ok(held),
             // The unpacker stopped because the bytes stopped; why they did is what counts.
-            (Err(error), Err(ImageError::Layer { source: LayerError::Aborted | LayerError::Tar(_), .. })) => {
-                Err((error, endpoint))
-            }
+            (Err(error), Err(ImageError::Layer { source, .. })) if source.is_starved() => Err((error, endpoint)),
             (_, Err(error)) => Err((error, endpoint)),
         }
     }

@@ -47,6 +47,6 @@ impl Label {
     }
 
     pub(super) fn error(&self, source: LayerError) -> ImageError {
-        ImageError::Layer { image: self.image.clone(), digest: self.layer.clone(), source }
+        ImageError::Layer { image: self.image.clone(), digest: self.layer.clone(), source: Box::new(source) }
     }
 }

@@ -44,7 +44,7 @@ impl Map {
     /// The map of the PAX formats 0.0 and 0.1.
     pub(super) fn from_pax(sparse: &PaxSparse, path: &[u8]) -> Result<Self, TarError> {
         let mut map = Self::default();
-        if sparse.numbers.len() % 2 != 0 {
+        if !sparse.numbers.len().is_multiple_of(2) {
             return Err(bad(path));
         }
         for pair in sparse.numbers.chunks_exact(2) {

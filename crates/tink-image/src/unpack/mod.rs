@@ -22,12 +22,14 @@ mod entry;
 mod path;
 mod root;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod whiteout;
 
 pub(crate) use path::{escape, unescape};
-pub(crate) use root::{Root, remove_at};
+pub(crate) use root::remove_at;
 pub(crate) use stream::{Expected, SourceAborted, unpack_verified};
-pub(crate) use whiteout::{OPAQUE_XATTR, PREFIX as WHITEOUT_PREFIX, is_whiteout};
+pub(crate) use whiteout::{OPAQUE as OPAQUE_NAME, OPAQUE_XATTR, PREFIX as WHITEOUT_PREFIX, is_whiteout};
 
 use std::io;
 use std::io::BufRead;
@@ -199,6 +201,11 @@ impl LayerError {
             | Self::Io { .. }
             | Self::Aborted => false,
         }
+    }
+
+    /// True where the bytes stopped coming.
+    pub(crate) fn is_starved(&self) -> bool {
+        matches!(self, Self::Aborted)
     }
 
     /// True where the fault lies in the bytes, which the digest may explain.

@@ -148,7 +148,7 @@ impl<S: BufRead> BufRead for Capped<S> {
 
 /// Whichever compression the first bytes tell; what the media type claims is not asked, as registries hold both.
 enum Inflate<S: BufRead> {
-    Plain(Sniffed<S>),
+    Plain(Box<Sniffed<S>>),
     Gzip(Box<MultiGzDecoder<Sniffed<S>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, Sniffed<S>>>),
 }
@@ -168,13 +168,13 @@ impl<S: BufRead> Inflate<S> {
             }
             [0xfd, b'7', b'z', b'X', b'Z', 0] => unsupported("xz", source),
             [b'B', b'Z', b'h', ..] => unsupported("bzip2", source),
-            _ => Ok(Ok(Self::Plain(source))),
+            _ => Ok(Ok(Self::Plain(Box::new(source)))),
         }
     }
 
     fn into_inner(self) -> Sniffed<S> {
         match self {
-            Self::Plain(source) => source,
+            Self::Plain(source) => *source,
             Self::Gzip(decoder) => decoder.into_inner(),
             Self::Zstd(decoder) => decoder.finish(),
         }

@@ -14,7 +14,7 @@ pub(crate) const PREFIX: &[u8] = b".wh.";
 /// Names that aufs kept for itself.
 const META: &[u8] = b".wh..wh.";
 /// Marks a directory that hides all of its lower namesakes' content.
-pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
+pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// The same for overlayfs.
 pub(crate) const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 
