@@ -99,7 +99,6 @@ impl<'t> Executor<'t> {
     fn number(&self, at: usize, name: &str, index: usize, number: &Number, param: Param) -> Outcome<Value> {
         let value = match param {
             Param::Int => number.int.map(|int| Value::Int(IntType::Int, int)),
-            Param::Int64 => number.int.map(Value::int64),
             Param::Uint32 => {
                 number.uint.filter(|uint| *uint <= u64::from(u32::MAX)).map(|uint| Value::Uint(UintType::Uint64, uint))
             }

@@ -21,7 +21,7 @@ fn float_to_int(f: f64) -> i64 {
         clippy::cast_possible_truncation,
         reason = "cutting the fraction is what is asked for; the range is checked"
     )]
-    if f >= -9_223_372_036_854_775_808.0 && f < 9_223_372_036_854_775_808.0 { f as i64 } else { i64::MIN }
+    if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&f) { f as i64 } else { i64::MIN }
 }
 
 /// `8.00` as `8`.

@@ -3,6 +3,7 @@
 mod args;
 mod builtins;
 mod case;
+mod certificates;
 mod ciphers;
 mod compare;
 mod constraint;
@@ -10,14 +11,17 @@ mod convert;
 mod dates;
 mod decimal;
 mod defaults;
+mod der;
 mod dicts;
 mod durations;
 mod encoding;
+mod keys;
 mod lists;
 mod math;
 mod merge;
 mod naming;
 mod paths;
+mod primes;
 mod random;
 mod re2;
 mod regex;
@@ -40,8 +44,6 @@ pub(crate) enum Param {
     Str,
     /// `int`
     Int,
-    /// `int64`
-    Int64,
     /// `uint32`
     Uint32,
     /// `float64`
@@ -67,7 +69,6 @@ impl Param {
             (Self::Any, _)
             | (Self::Str, Value::Str(_))
             | (Self::Int, Value::Int(IntType::Int, _))
-            | (Self::Int64, Value::Int(IntType::Int64, _))
             | (Self::Uint32, Value::Uint(UintType::Uint64, _))
             | (Self::Float, Value::Float(_))
             | (Self::Bool, Value::Bool(_)) => true,
@@ -81,7 +82,7 @@ impl Param {
     }
 
     pub(crate) fn is_number(self) -> bool {
-        matches!(self, Self::Int | Self::Int64 | Self::Uint32 | Self::Float)
+        matches!(self, Self::Int | Self::Uint32 | Self::Float)
     }
 
     /// The type, for messages.
@@ -90,7 +91,6 @@ impl Param {
             Self::Any => "anything",
             Self::Str => "a string",
             Self::Int => "an int",
-            Self::Int64 => "an int64",
             Self::Uint32 => "a uint32",
             Self::Float => "a float64",
             Self::Bool => "a bool",
@@ -147,6 +147,7 @@ const FAMILIES: &[&[Function]] = &[
     regex::TABLE,
     encoding::TABLE,
     ciphers::TABLE,
+    certificates::TABLE,
     paths::TABLE,
     urls::TABLE,
     versions::TABLE,
