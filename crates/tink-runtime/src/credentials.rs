@@ -18,6 +18,12 @@ pub struct RegistryCredentials {
 }
 
 impl RegistryCredentials {
+    /// Credentials for exactly `registry`.
+    #[must_use]
+    pub fn new(registry: impl Into<String>, username: impl Into<String>, password: impl Into<String>) -> Self {
+        Self { registry: registry.into(), username: username.into(), password: Secret::new(password) }
+    }
+
     /// Whether they may be sent for `image`: only when its normalised registry is, byte for byte, the configured one.
     ///
     /// No case folding, no default ports, no schemes, no suffixes, no Unicode forms: a password that goes to one host

@@ -5,22 +5,23 @@
 
 mod credentials;
 mod docker;
+mod embedded;
 mod error;
 mod lines;
 mod log;
 mod progress;
 mod runtime;
-mod secret;
 mod select;
 mod spec;
 
 pub use credentials::RegistryCredentials;
 pub use docker::{DEFAULT_DOCKER_SOCKET, DockerRuntime};
+pub use embedded::EmbeddedRuntime;
 pub use error::{Operation, RuntimeError};
 pub use lines::LINE_BYTES_MAX;
 pub use log::{LogSink, OutputStream};
 pub use progress::{Progress, PullProgress};
 pub use runtime::{ExitCause, ExitStatus, HandleRecord, PullOutcome, Recovered, Runtime};
-pub use secret::Secret;
 pub use select::{Options, RuntimeChoice, SelectError, Selected, UnknownRuntime, select};
 pub use spec::{ContainerSpec, Identity, Purpose};
+pub use tink_image::Secret;

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::{DEFAULT_DOCKER_SOCKET, DockerRuntime, RegistryCredentials, Runtime, RuntimeError};
+use crate::{DEFAULT_DOCKER_SOCKET, DockerRuntime, EmbeddedRuntime, RegistryCredentials, Runtime, RuntimeError};
+
+/// Where containerd and Docker look for the settings of single registries.
+const DEFAULT_CERTS_D: [&str; 2] = ["/etc/containerd/certs.d", "/etc/docker/certs.d"];
 
 /// What `--runtime` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RuntimeChoice {
-    /// Docker where its socket answers, else the embedded runtime.
+    /// Docker where its socket answers, else the embedded runtime (containerd is not in this build).
     #[default]
     Auto,
     /// Docker.
@@ -61,6 +64,15 @@ pub struct Options {
     pub credentials: Vec<RegistryCredentials>,
     /// Where the embedded runtime keeps images and containers.
     pub state_dir: PathBuf,
+    /// Registries that the embedded runtime may ask without verified TLS, or without TLS: `host`, `host:port` or an
+    /// address range. Docker has a list of its own.
+    pub insecure_registries: Vec<String>,
+    /// Directories with a `hosts.toml` or `ca.crt` for each registry, for the embedded runtime.
+    pub certs_d: Vec<PathBuf>,
+    /// CA certificates in PEM that the embedded runtime trusts beside the built-in and the system's ones.
+    pub extra_ca_files: Vec<PathBuf>,
+    /// The most bytes that the embedded runtime keeps of images; as many as the disk holds if absent.
+    pub image_bytes_max: Option<u64>,
 }
 
 impl Options {
@@ -71,6 +83,10 @@ impl Options {
             docker_socket: PathBuf::from(DEFAULT_DOCKER_SOCKET),
             credentials: Vec::new(),
             state_dir: state_dir.into(),
+            insecure_registries: Vec::new(),
+            certs_d: DEFAULT_CERTS_D.map(PathBuf::from).to_vec(),
+            extra_ca_files: Vec::new(),
+            image_bytes_max: None,
         }
     }
 }
@@ -112,8 +128,11 @@ pub async fn select(choice: RuntimeChoice, options: &Options) -> Result<Selected
     let selected = match choice {
         RuntimeChoice::Docker => docker(options, "was asked for").await.map_err(unavailable)?,
         RuntimeChoice::Containerd => return Err(SelectError::NotBuiltIn { choice }),
-        RuntimeChoice::Embedded => return Err(SelectError::NotBuiltIn { choice }),
-        RuntimeChoice::Auto => docker(options, "answers").await.map_err(unavailable)?,
+        RuntimeChoice::Embedded => embedded(options, "it was asked for").map_err(unavailable)?,
+        RuntimeChoice::Auto => match docker(options, "answers").await {
+            Ok(selected) => selected,
+            Err(error) => embedded(options, &format!("no docker: {}", error.reason())).map_err(unavailable)?,
+        },
     };
     tracing::info!(runtime = selected.runtime.name(), why = selected.why, "runtime chosen");
     Ok(selected)
@@ -122,6 +141,12 @@ pub async fn select(choice: RuntimeChoice, options: &Options) -> Result<Selected
 async fn docker(options: &Options, why: &str) -> Result<Selected, RuntimeError> {
     let runtime = DockerRuntime::connect(&options.docker_socket, options.credentials.clone()).await?;
     let why = format!("docker {why} at {} (API {})", options.docker_socket.display(), runtime.api_version());
+    Ok(Selected { runtime: Arc::new(runtime), why })
+}
+
+fn embedded(options: &Options, why: &str) -> Result<Selected, RuntimeError> {
+    let runtime = EmbeddedRuntime::open(options)?;
+    let why = format!("the embedded runtime in {} ({why})", options.state_dir.display());
     Ok(Selected { runtime: Arc::new(runtime), why })
 }
 
@@ -144,6 +169,15 @@ mod tests {
         let error = select(RuntimeChoice::Docker, &options).await.unwrap_err().to_string();
         assert!(error.contains("/nonexistent/docker.sock"), "{error}");
         assert!(error.contains("is dockerd running"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn without_docker_the_embedded_runtime_is_chosen_and_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { docker_socket: dir.path().join("none.sock"), ..Options::new(dir.path().join("state")) };
+        let selected = select(RuntimeChoice::Auto, &options).await.unwrap();
+        assert_eq!(selected.runtime.name(), "embedded");
+        assert!(selected.why.contains("none.sock"), "{}", selected.why);
     }
 
     #[tokio::test]

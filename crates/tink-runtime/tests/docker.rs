@@ -9,13 +9,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tink_e2e::{Dockerd, TestImage};
+use tink_e2e::{BuiltImage, Dockerd};
 use tink_runtime::{DockerRuntime, RegistryCredentials, Runtime};
 use tokio::sync::OnceCell;
 
-use contract::{Again, BUSYBOX, Bench, GREETER, archive_of, runtime_contract};
+use contract::{Again, Bench, archive_of, contract_cases};
 
-runtime_contract!(bench);
+macro_rules! tests {
+    ($($case:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                contract::$case(&bench().await).await;
+            }
+        )*
+    };
+}
+contract_cases!(tests);
 
 static SOCKET: OnceCell<PathBuf> = OnceCell::const_new();
 
@@ -35,26 +45,14 @@ async fn connect(socket: &std::path::Path, credentials: Vec<RegistryCredentials>
 }
 
 async fn import_images(docker: &DockerRuntime) {
-    let greet =
-        "echo greeting \"$@\"; echo \"uid=$(id -u) gid=$(id -g)\"; pwd; echo $FROM_IMAGE $OVERLAID; echo home=$HOME";
-    let busybox = TestImage::busybox().expect("busybox-static is installed; `cargo xtask test` does it");
-    let greeter = busybox
-        .clone()
-        .directory("srv/work", 0o755)
-        .entrypoint(["sh", "-c", greet, "greet"])
-        .cmd(["nobody"])
-        .user("tink")
-        .working_dir("/srv/work")
-        .env("FROM_IMAGE", "image")
-        .env("OVERLAID", "image");
-    for (image, name) in [(busybox, BUSYBOX), (greeter, GREETER)] {
-        import(docker, image, name).await;
+    for (image, name) in contract::images() {
+        import(docker, &image, name).await;
     }
 }
 
 /// The archive goes over in two parts, so that more than one chunk is seen to work.
-async fn import(docker: &DockerRuntime, image: TestImage, name: &str) {
-    let mut archive = Bytes::from(archive_of(&image.build().expect("an image"), name));
+async fn import(docker: &DockerRuntime, image: &BuiltImage, name: &str) {
+    let mut archive = Bytes::from(archive_of(image, name));
     let first = archive.split_to(archive.len() / 2);
     let chunks = futures_util::stream::iter([Ok(first), Ok(archive)]);
     assert_eq!(docker.import("the contract's image", chunks).await.expect("docker takes the image"), [name]);

@@ -1,7 +1,9 @@
 //! Images as archives that every engine imports.
 
 use serde_json::json;
-use tink_e2e::BuiltImage;
+use tink_e2e::{BuiltImage, TestImage};
+
+use super::{BUSYBOX, GREETER};
 
 /// An archive with one image: both an OCI layout and what `docker save` writes.
 pub fn archive_of(image: &BuiltImage, name: &str) -> Vec<u8> {
@@ -32,4 +34,21 @@ pub fn archive_of(image: &BuiltImage, name: &str) -> Vec<u8> {
     let manifest = json!([{"Config": paths[0], "RepoTags": [name], "Layers": paths[1..]}]);
     add("manifest.json", manifest.to_string().as_bytes());
     tar.into_inner().expect("an archive ends")
+}
+
+/// The images of the contract, with their names.
+pub fn images() -> [(BuiltImage, &'static str); 2] {
+    let greet =
+        "echo greeting \"$@\"; echo \"uid=$(id -u) gid=$(id -g)\"; pwd; echo $FROM_IMAGE $OVERLAID; echo home=$HOME";
+    let busybox = TestImage::busybox().expect("busybox-static is installed; `cargo xtask test` does it");
+    let greeter = busybox
+        .clone()
+        .directory("srv/work", 0o755)
+        .entrypoint(["sh", "-c", greet, "greet"])
+        .cmd(["nobody"])
+        .user("tink")
+        .working_dir("/srv/work")
+        .env("FROM_IMAGE", "image")
+        .env("OVERLAID", "image");
+    [(busybox, BUSYBOX), (greeter, GREETER)].map(|(image, name)| (image.build().expect("an image"), name))
 }

@@ -70,12 +70,3 @@ pub async fn output_is_delivered_while_the_program_runs(bench: &Bench) {
     assert_eq!(tail.finish().await.stdout(), ["ready", "gone"]);
     bench.remove(&record).await;
 }
-
-pub async fn a_terminal_is_given_where_asked_for(bench: &Bench) {
-    let script = r"if [ -t 1 ]; then printf 'terminal\r10 %%\rdone\n'; else echo pipe; fi";
-    let mut spec = shell(script);
-    assert_eq!(bench.output_of(&spec).await, ["pipe"]);
-    spec = shell(script);
-    spec.tty = true;
-    assert_eq!(bench.output_of(&spec).await, ["terminal", "10 %", "done"]);
-}

@@ -1,6 +1,6 @@
 //! The suite every engine runs: what [`Runtime`] promises, shown with real containers.
 //!
-//! An engine's test program calls [`runtime_contract!`] with an async function that answers with a [`Bench`].
+//! An engine's test program makes tests of all cases with [`contract_cases!`].
 
 mod archive;
 mod cases_ends;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tink_runtime::{ContainerSpec, ExitStatus, HandleRecord, Identity, Purpose, Runtime};
 use tink_workflow::{ActionId, ImageRef, WorkerId, WorkflowId};
 
-pub use archive::archive_of;
+pub use archive::{archive_of, images};
 pub use cases_ends::*;
 pub use cases_output::*;
 pub use cases_records::*;
@@ -30,8 +30,8 @@ static RUNS: AtomicU32 = AtomicU32::new(1);
 
 /// Busybox under all its names; its command is a shell.
 pub const BUSYBOX: &str = "contract.invalid/busybox:v1";
-/// Busybox that says `greeting` and what it is given (entrypoint `echo greeting`, command `nobody`), as user 1000 in
-/// `/srv/work`, with `FROM_IMAGE=image` and `OVERLAID=image`.
+/// Busybox that greets whom its command names (`nobody`) and tells its surroundings, as user `tink` in `/srv/work`, with
+/// `FROM_IMAGE=image` and `OVERLAID=image`.
 pub const GREETER: &str = "contract.invalid/greeter:v1";
 /// Nowhere.
 pub const MISSING: &str = "contract.invalid/missing:v1";
@@ -123,10 +123,10 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("it ends within the deadline")
 }
 
-/// Makes a test of each case; `$bench` is an async function that answers with a [`Bench`].
-macro_rules! runtime_contract {
-    ($bench:path) => {
-        runtime_contract! { $bench:
+/// Hands the names of all cases to a macro, which makes tests of them.
+macro_rules! contract_cases {
+    ($with:ident) => {
+        $with! {
             the_output_of_both_streams_is_delivered
             carriage_returns_end_lines
             output_without_a_newline_at_its_end_is_delivered
@@ -135,7 +135,6 @@ macro_rules! runtime_contract {
             megabytes_of_output_are_delivered_without_gap_or_repeat
             output_can_be_read_after_the_end_and_from_any_line
             output_is_delivered_while_the_program_runs
-            a_terminal_is_given_where_asked_for
             code_0_is_success
             an_exit_code_is_reported_with_its_times
             a_death_by_signal_is_reported
@@ -166,14 +165,5 @@ macro_rules! runtime_contract {
             an_action_is_privileged
         }
     };
-    ($bench:path: $($case:ident)*) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let bench = $bench().await;
-                contract::$case(&bench).await;
-            }
-        )*
-    };
 }
-pub(crate) use runtime_contract;
+pub(crate) use contract_cases;

@@ -1,6 +1,6 @@
 //! What is Docker's own: pulls through the daemon, leftovers of other agents, and a daemon that goes away.
 
-mod clashes;
+mod containers;
 mod daemon;
 mod pulls;
 

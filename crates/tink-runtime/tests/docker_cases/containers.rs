@@ -1,4 +1,4 @@
-//! Somebody else's container has the name of ours.
+//! Containers as only Docker has them: leftovers of other agents, named volumes, terminals.
 
 use tink_runtime::ExitCause;
 
@@ -69,4 +69,15 @@ async fn anonymous_volumes_go_with_their_container_and_named_ones_stay() {
     assert!(volumes.lines().any(|line| line == named), "{volumes}");
     assert!(!volumes.lines().any(|line| line == anonymous), "{volumes}");
     shared().run(&run, ["volume", "rm", &named]).expect("removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_is_given_where_asked_for() {
+    let bench = bench().await;
+    let script = r"if [ -t 1 ]; then printf 'terminal\r10 %%\rdone\n'; else echo pipe; fi";
+    let mut spec = shell(script);
+    assert_eq!(bench.output_of(&spec).await, ["pipe"]);
+    spec = shell(script);
+    spec.tty = true;
+    assert_eq!(bench.output_of(&spec).await, ["terminal", "10 %", "done"]);
 }

@@ -1,0 +1,62 @@
+//! A container's life after its start.
+
+use std::time::Duration;
+
+use tink_oci::{Outcome, Status, WaitError};
+
+use super::{EmbeddedRuntime, chain};
+use crate::{ExitCause, ExitStatus, HandleRecord, Operation, Recovered, RuntimeError};
+
+const GONE: &str = "it is gone without an exit: the machine was rebooted, or somebody removed it";
+
+impl EmbeddedRuntime {
+    pub(super) fn recover_container(&self, record: &HandleRecord) -> Result<Recovered, RuntimeError> {
+        let dir = self.recorded_dir(record, Operation::Recover)?;
+        match tink_oci::status(&dir) {
+            Ok(Status::Starting | Status::Running(_)) => Ok(Recovered::Running),
+            Ok(Status::Exited(exit)) => Ok(Recovered::Exited(exit_status(&exit))),
+            Ok(Status::Gone) => Ok(Recovered::Gone),
+            Err(error) => Err(RuntimeError::transient(Operation::Recover, &record.container, chain(&error))),
+        }
+    }
+
+    pub(super) async fn wait_for_end(&self, record: &HandleRecord) -> Result<ExitStatus, RuntimeError> {
+        let dir = self.recorded_dir(record, Operation::Wait)?;
+        if !dir.exists() {
+            return Err(RuntimeError::permanent(Operation::Wait, &record.container, GONE));
+        }
+        match tink_oci::wait(&dir).await {
+            Ok(exit) => {
+                if exit.unkillable > 0 {
+                    tracing::warn!(container = record.container, processes = exit.unkillable, "processes do not die");
+                }
+                Ok(exit_status(&exit))
+            }
+            Err(WaitError::Gone { .. }) => Err(RuntimeError::permanent(Operation::Wait, &record.container, GONE)),
+            Err(error) => Err(RuntimeError::transient(Operation::Wait, &record.container, chain(&error))),
+        }
+    }
+
+    pub(super) async fn stop_container(&self, record: &HandleRecord, grace: Duration) -> Result<(), RuntimeError> {
+        let dir = self.recorded_dir(record, Operation::Stop)?;
+        let stopped = tink_oci::stop(&dir, grace).await;
+        stopped.map_err(|error| RuntimeError::transient(Operation::Stop, &record.container, chain(&error)))
+    }
+
+    pub(super) async fn remove_container(&self, record: &HandleRecord) -> Result<(), RuntimeError> {
+        let dir = self.recorded_dir(record, Operation::Remove)?;
+        let removed = tink_oci::remove(&dir).await;
+        removed.map_err(|error| RuntimeError::transient(Operation::Remove, &record.container, chain(&error)))?;
+        self.release(&record.container);
+        Ok(())
+    }
+}
+
+fn exit_status(exit: &tink_oci::ExitStatus) -> ExitStatus {
+    let cause = match &exit.outcome {
+        Outcome::Exited { code } => ExitCause::Code(*code),
+        Outcome::Signaled { signal } => ExitCause::Signal(*signal),
+        Outcome::NotStarted { failure } => ExitCause::Code(failure.kind.exit_code()),
+    };
+    ExitStatus { cause, oom: exit.oom, started_at: Some(exit.started_at), stopped_at: Some(exit.finished_at) }
+}

@@ -1,0 +1,67 @@
+//! Which run a container's state directory belongs to.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::translate::container_id;
+use super::{EmbeddedRuntime, NAME};
+use crate::{HandleRecord, Identity, Operation, RuntimeError};
+
+/// In a container's state directory, beside what `tink-oci` keeps there.
+const FILE: &str = "identity.json";
+
+/// What is written down before the container is started.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Owner {
+    pub(super) identity: Identity,
+    pub(super) layers: Vec<PathBuf>,
+}
+
+impl Owner {
+    /// Not synced: after a reboot nothing of the container is left but its exit.
+    pub(super) fn write(&self, dir: &Path) -> std::io::Result<()> {
+        let partial = dir.join("identity.json.new");
+        std::fs::write(&partial, serde_json::to_vec_pretty(self)?)?;
+        std::fs::rename(partial, dir.join(FILE))
+    }
+
+    /// `None` when there is none or it cannot be read: then it is nobody's.
+    pub(super) fn read(dir: &Path) -> Option<Self> {
+        let bytes = std::fs::read(dir.join(FILE)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// The same run, also when the worker or the action was given another name since.
+    pub(super) fn is(&self, identity: &Identity) -> bool {
+        let Identity { workflow, action, attempt, purpose, action_name: _, worker: _ } = identity;
+        let own = &self.identity;
+        (&own.workflow, &own.action, own.attempt, own.purpose) == (workflow, action, *attempt, *purpose)
+    }
+}
+
+impl EmbeddedRuntime {
+    pub(super) fn find_container(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
+        let id = container_id(&identity.container_name());
+        let dir = self.dir(&id);
+        let Some(owner) = Owner::read(&dir).filter(|owner| owner.is(identity)) else { return Ok(None) };
+        // A directory of a start that did not get as far as the program is nothing to wait for.
+        match tink_oci::Record::load(&dir) {
+            Ok(Some(_)) => Ok(Some(record(id, &owner.identity))),
+            Ok(None) => Ok(None),
+            Err(error) => {
+                Err(RuntimeError::permanent(Operation::Recover, identity.container_name(), super::chain(&error)))
+            }
+        }
+    }
+}
+
+/// What is stored of a container: everything else is in its state directory.
+pub(super) fn record(id: String, identity: &Identity) -> HandleRecord {
+    HandleRecord {
+        runtime: NAME.to_owned(),
+        container: id,
+        identity: identity.clone(),
+        engine: serde_json::Value::Null,
+    }
+}

@@ -1,0 +1,112 @@
+//! What is the embedded runtime's own: its limits are named, its store keeps what runs, nothing is left behind.
+
+use std::path::Path;
+
+use tink_e2e::{Registry, TestImage, TestRun};
+use tink_runtime::{EmbeddedRuntime, Options, Progress, PullOutcome, RegistryCredentials, Runtime};
+
+use crate::Test;
+use crate::contract::{Bench, image, shell, within};
+
+macro_rules! table {
+    ($($case:ident)*) => { &[$((stringify!($case), |bench, state| Box::pin($case(bench, state)))),*] };
+}
+
+/// All of them.
+pub const ALL: &[Test] = table! {
+    what_cannot_be_had_is_refused_by_name
+    nothing_is_left_behind
+    an_image_is_pulled_with_a_password_and_run
+    a_registry_that_is_down_is_transient_unless_the_image_is_here
+    layers_of_a_running_container_stay_also_after_a_restart
+    a_program_that_writes_without_a_newline_is_heard_at_once
+};
+
+async fn what_cannot_be_had_is_refused_by_name(bench: &Bench, _state: &Path) {
+    for (volumes, pid, network, named) in [
+        (vec!["cache:/cache"], "", "", "cache"),
+        (vec![], "container:other", "", "container:other"),
+        (vec![], "", "my-network", "my-network"),
+    ] {
+        let mut spec = shell("true");
+        spec.volumes = volumes.into_iter().map(str::to_owned).collect();
+        spec.pid = pid.to_owned();
+        spec.network = network.to_owned();
+        let error = within(bench.runtime.start(&spec)).await.expect_err("there is no such thing");
+        assert!(!error.is_retryable() && error.to_string().contains(named), "{error}");
+        assert_eq!(within(bench.runtime.find(&spec.identity)).await.expect("an answer"), None);
+    }
+}
+
+async fn nothing_is_left_behind(bench: &Bench, state: &Path) {
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").expect("there is a /proc").lines().count();
+    let before = mounts();
+    let mut spec = shell("mkdir /tmp/m; mount -t tmpfs none /tmp/m; exit 1");
+    spec.volumes = vec!["/dev:/dev".to_owned()];
+    let record = bench.start(&spec).await;
+    bench.wait(&record).await;
+    assert_eq!(mounts(), before);
+    bench.remove(&record).await;
+    assert!(!state.join("containers").join(&record.container).exists());
+}
+
+/// A registry with a password, an image that no other test has, and a runtime that knows the password.
+fn registry(run: &TestRun, state: &Path) -> (Registry, String, EmbeddedRuntime) {
+    let registry = Registry::launch(run).auth("tink", "hunter2").start().expect("a registry starts");
+    let image = TestImage::busybox().expect("a busybox").layer().file("name", 0o644, run.name());
+    let pushed = registry.push("busybox", "v1", &image.build().expect("an image")).expect("it is pushed");
+    let credentials = vec![RegistryCredentials::new(registry.address(), "tink", "hunter2")];
+    let options = Options { credentials, ..Options::new(state) };
+    (registry, pushed.reference, EmbeddedRuntime::open(&options).expect("it opens"))
+}
+
+async fn an_image_is_pulled_with_a_password_and_run(bench: &Bench, state: &Path) {
+    let run = TestRun::new("runtime-embedded-pull").expect("directories can be made");
+    let (_registry, name, embedded) = registry(&run, state);
+    let progress = Progress::new();
+    let denied = within(bench.runtime.pull(&image(&name), &progress)).await.expect_err("no password");
+    assert!(!denied.is_retryable(), "{denied}");
+    let outcome = within(embedded.pull(&image(&name), &progress)).await.expect("it is pulled");
+    assert!(matches!(outcome, PullOutcome::Registry), "{outcome:?}");
+    let last = progress.watch().borrow().clone();
+    assert!(last.layers_done == 2 && last.layers_total == 2 && last.bytes_done == last.bytes_total, "{last:?}");
+    let mut spec = shell("cat /name");
+    spec.image = image(&name);
+    assert_eq!(bench.output_of(&spec).await, ["runtime-embedded-pull"]);
+}
+
+async fn a_registry_that_is_down_is_transient_unless_the_image_is_here(_bench: &Bench, state: &Path) {
+    let run = TestRun::new("runtime-embedded-down").expect("directories can be made");
+    let (mut registry, name, embedded) = registry(&run, state);
+    let progress = Progress::new();
+    registry.stop().expect("it stops");
+    let error = within(embedded.pull(&image(&name), &progress)).await.expect_err("nobody serves it");
+    assert!(error.is_retryable(), "{error}");
+    registry.start_again(&run).expect("it starts");
+    within(embedded.pull(&image(&name), &progress)).await.expect("it is pulled");
+    registry.stop().expect("it stops");
+    let outcome = within(embedded.pull(&image(&name), &progress)).await.expect("it is here");
+    assert!(matches!(&outcome, PullOutcome::Local(error) if error.is_retryable()), "{outcome:?}");
+}
+
+async fn layers_of_a_running_container_stay_also_after_a_restart(bench: &Bench, state: &Path) {
+    let run = TestRun::new("runtime-embedded-layers").expect("directories can be made");
+    let (_registry, name, first) = registry(&run, state);
+    within(first.pull(&image(&name), &Progress::new())).await.expect("it is pulled");
+    let mut spec = shell("sleep 1000");
+    spec.image = image(&name);
+    let record = within(first.start(&spec)).await.expect("it starts");
+    drop(first);
+    let second = EmbeddedRuntime::open(&Options::new(state)).expect("it opens");
+    let refused = second.store().remove(&image(&name)).expect_err("the image is in use");
+    assert!(refused.to_string().contains("in use"), "{refused}");
+    within(second.remove(&record)).await.expect("removed");
+    bench.remove(&record).await;
+    second.store().remove(&image(&name)).expect("nobody uses it any more");
+}
+
+async fn a_program_that_writes_without_a_newline_is_heard_at_once(bench: &Bench, _state: &Path) {
+    let record = bench.start(&shell(r"printf '\r10 %%\r20 %%\r'; sleep 1000")).await;
+    bench.tail(&record).line("10 %").await;
+    bench.remove(&record).await;
+}
