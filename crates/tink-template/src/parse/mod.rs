@@ -11,7 +11,7 @@
 //!
 //! let text = "name: x\ntasks:\n- name: a\n  worker: w\n  actions:\n  - {name: b, image: 'no such image'}\n";
 //! let errors = parse(text, &Limits::default(), &|_| None).unwrap_err();
-//! assert!(errors.to_string().starts_with("6:23: tasks[0].actions[0].image: "), "{errors}");
+//! assert!(errors.to_string().starts_with("6:22: tasks[0].actions[0].image: "), "{errors}");
 //! ```
 
 mod compile;
