@@ -188,3 +188,6 @@ impl Engine {
         Err(EngineError::Contended(id.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! Template and hardware to what a workflow shall do.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use tink_manifest::Hardware;
 use tink_template::{CompileError, Data};
 use tink_workflow::{Limits, Timestamp, WorkflowSpec};
 
@@ -18,17 +20,25 @@ pub struct Rendered {
 /// Every finding, with its line. No finding holds a value of the hardware.
 pub fn workflow(
     source: &str,
-    hardware: Option<Value>,
-    hardware_map: Vec<(String, String)>,
+    hardware: Option<&Hardware>,
+    hardware_map: BTreeMap<String, String>,
     now: Timestamp,
 ) -> Result<Rendered, Vec<String>> {
     let mut data = Data::new().hardware_map(hardware_map).at(now.as_second());
+    let mut warnings = Vec::new();
     if let Some(hardware) = hardware {
-        data = data.hardware(hardware);
+        data = data.hardware(hardware.object().clone());
+        // Upstream refuses every reference, too, unless its operator allowed it.
+        if !hardware.references().is_empty() {
+            let name = &hardware.metadata.name;
+            warnings.push(format!(
+                "hardware {name}: spec.references: not looked up by this server; templates do not see them"
+            ));
+        }
     }
     match tink_template::compile(source, &data, &Limits::default()) {
         Ok(compiled) => {
-            let warnings = compiled.warnings.iter().map(ToString::to_string).collect();
+            warnings.extend(compiled.warnings.iter().map(ToString::to_string));
             Ok(Rendered { spec: compiled.spec, warnings })
         }
         Err(CompileError::Render(error)) => Err(vec![error.to_string()]),

@@ -4,7 +4,11 @@
 //! with [`tink_workflow::step`], and puts it back *if the version is still the same*; so the same engine is right over a
 //! file, a database shared by several servers, or an API server.
 
+#[cfg(test)]
+pub mod contract;
 mod error;
+#[cfg(test)]
+pub mod failing;
 pub mod sqlite;
 mod types;
 

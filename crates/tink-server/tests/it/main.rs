@@ -1,4 +1,11 @@
 //! The server over real gRPC on loopback.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says where")]
 
+mod admin;
 mod agents;
+mod bad_input;
+mod http;
+mod storage;
+mod tls;
+mod watch;
 mod world;

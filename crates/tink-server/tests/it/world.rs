@@ -49,6 +49,10 @@ pub fn template(tasks: &[(&str, &[&str])]) -> String {
     text
 }
 
+pub fn object(kind: &str, name: &str, spec: serde_json::Value) -> serde_json::Value {
+    json!({"apiVersion": "tinkerbell.org/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+}
+
 pub fn key(name: &str) -> Key {
     Key { namespace: String::new(), name: name.to_owned() }
 }
@@ -76,13 +80,13 @@ impl World {
     }
 
     pub async fn apply_template(&self, name: &str, data: &str) {
-        self.apply(Kind::Template, json!({"metadata": {"name": name}, "spec": {"data": data}})).await;
+        self.apply(Kind::Template, object("Template", name, json!({"data": data}))).await;
     }
 
     /// Creates a workflow from a template of the same name.
     pub async fn create(&self, name: &str, tasks: &[(&str, &[&str])]) -> Workflow {
         self.apply_template(name, &template(tasks)).await;
-        let manifest = json!({"metadata": {"name": name}, "spec": {"templateRef": name}});
+        let manifest = object("Workflow", name, json!({"templateRef": name}));
         let request = CreateWorkflowRequest { manifest_json: manifest.to_string() };
         self.admin().create(request).await.unwrap().into_inner().workflow.unwrap()
     }
@@ -97,19 +101,36 @@ impl World {
     }
 
     pub async fn next(&self, worker: &str) -> Result<ActionResponse, Status> {
-        let request = ActionRequest { agent_id: Some(worker.to_owned()), agent_attributes: None };
-        let answer = tokio::time::timeout(PATIENCE, self.agents().get_action(request)).await.expect("held for ever");
-        answer.map(tonic::Response::into_inner)
+        Agent { channel: self.channel.clone() }.next(worker).await
     }
 
     pub async fn report(&self, action: &ActionResponse, state: StateType) -> Result<(), Status> {
-        self.agents().report_action_status(status(action, state)).await.map(|_| ())
+        Agent { channel: self.channel.clone() }.report(action, state).await
     }
 
     /// RUNNING, then SUCCESS.
     pub async fn succeed(&self, action: &ActionResponse) {
         self.report(action, StateType::Running).await.unwrap();
         self.report(action, StateType::Success).await.unwrap();
+    }
+}
+
+/// An agent over a connection.
+pub struct Agent {
+    pub channel: Channel,
+}
+
+impl Agent {
+    pub async fn next(&self, worker: &str) -> Result<ActionResponse, Status> {
+        let request = ActionRequest { agent_id: Some(worker.to_owned()), agent_attributes: None };
+        let mut client = WorkflowServiceClient::new(self.channel.clone());
+        let answer = tokio::time::timeout(PATIENCE, client.get_action(request)).await.expect("held for ever");
+        answer.map(tonic::Response::into_inner)
+    }
+
+    pub async fn report(&self, action: &ActionResponse, state: StateType) -> Result<(), Status> {
+        let mut client = WorkflowServiceClient::new(self.channel.clone());
+        client.report_action_status(status(action, state)).await.map(|_| ())
     }
 }
 

@@ -1,74 +1,75 @@
-//! What the server itself must know of an object's JSON; the rest is kept as it came.
+//! Objects from the wire: one manifest of the expected kind, and keys.
 
-use serde_json::{Map, Value};
+use tink_manifest::{Hardware, Manifest, Metadata, Template, WorkflowManifest, read_file};
+use tink_proto::admin as wire;
 
 use crate::store::{ObjectKey, ObjectKind};
 
 /// The namespace of an object that names none.
-pub const DEFAULT_NAMESPACE: &str = "default";
-/// Bytes of a name or namespace.
+const DEFAULT_NAMESPACE: &str = "default";
+/// Bytes of a name or namespace in a key.
 const NAME_BYTES_MAX: usize = 253;
 
-/// Parses an object and its name.
-///
-/// # Errors
-/// Findings that name the field.
-pub fn object(kind: &str, json: &str) -> Result<(ObjectKey, Value), Vec<String>> {
-    let value: Value = serde_json::from_str(json).map_err(|error| vec![format!("the {kind} is no JSON: {error}")])?;
-    if !value.is_object() {
-        return Err(vec![format!("the {kind} is {}; an object is expected", kind_of(&value))]);
+/// What was found wrong, each with its field.
+pub type Findings = Vec<String>;
+
+/// Reads the one object of `json`.
+fn one(expected: &str, json: &str) -> Result<Manifest, Findings> {
+    let mut manifests = read_file(json.as_bytes(), "").map_err(|errors| {
+        let finding = |error: &tink_manifest::ManifestError| match error.field.as_str() {
+            "" => format!("{expected}: {}", error.problem),
+            field => format!("{field}: {}", error.problem),
+        };
+        errors.errors.iter().map(finding).collect::<Findings>()
+    })?;
+    match (manifests.pop(), manifests.len()) {
+        (Some(manifest), 0) if manifest.kind() == expected => Ok(manifest),
+        (Some(manifest), 0) => Err(vec![format!("kind: found {}; allowed here: {expected}", manifest.kind())]),
+        (_, more) => Err(vec![format!("found {} objects; allowed: one {expected} a call", more + 1)]),
     }
-    let mut findings = Vec::new();
-    match value.get("kind") {
-        None => {}
-        Some(Value::String(found)) if found == kind => {}
-        Some(found) => findings.push(format!("kind: {found}; expected here: {kind:?}")),
-    }
-    let metadata = value.get("metadata").and_then(Value::as_object);
-    let name = name(metadata, "name", None, &mut findings);
-    let namespace = name_in(metadata, &mut findings);
-    if findings.is_empty() { Ok((ObjectKey { namespace, name }, value)) } else { Err(findings) }
 }
 
-fn name_in(metadata: Option<&Map<String, Value>>, findings: &mut Vec<String>) -> String {
-    name(metadata, "namespace", Some(DEFAULT_NAMESPACE), findings)
+fn named(metadata: &Metadata) -> ObjectKey {
+    ObjectKey { namespace: metadata.namespace.clone(), name: metadata.name.clone() }
 }
 
-fn name(
-    metadata: Option<&Map<String, Value>>,
-    field: &str,
-    default: Option<&str>,
-    findings: &mut Vec<String>,
-) -> String {
-    match (metadata.and_then(|metadata| metadata.get(field)), default) {
-        (None | Some(Value::Null), Some(default)) => return default.to_owned(),
-        (Some(Value::String(empty)), Some(default)) if empty.is_empty() => return default.to_owned(),
-        (Some(Value::String(name)), _) => match check_name(name) {
-            Ok(()) => return name.clone(),
-            Err(why) => findings.push(format!("metadata.{field}: {why}")),
-        },
-        (None | Some(Value::Null), None) => findings.push(format!("metadata.{field}: missing; every object needs one")),
-        (Some(other), _) => findings.push(format!("metadata.{field}: {}; a text is expected", kind_of(other))),
-    }
-    String::new()
+fn other_kind(expected: &str) -> Findings {
+    vec![format!("kind: allowed here: {expected}")]
 }
 
-/// Names stand in workflow ids (`namespace/name`), in logs and in metrics.
-fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() {
-        return Err("empty; 1 to 253 characters are allowed".to_owned());
+/// Reads a Hardware object.
+pub fn hardware(json: &str) -> Result<(ObjectKey, Hardware), Findings> {
+    match one("Hardware", json)? {
+        Manifest::Hardware(hardware) => Ok((named(&hardware.metadata), hardware)),
+        _ => Err(other_kind("Hardware")),
     }
-    if name.len() > NAME_BYTES_MAX {
-        return Err(format!("{} bytes; at most {NAME_BYTES_MAX} are allowed", name.len()));
+}
+
+/// Reads a Template object.
+pub fn template(json: &str) -> Result<(ObjectKey, Template), Findings> {
+    match one("Template", json)? {
+        Manifest::Template(template) => Ok((named(&template.metadata), template)),
+        _ => Err(other_kind("Template")),
     }
-    match name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':'))) {
-        Some(found) => Err(format!("{name:?} holds {found:?}; letters, digits, '-', '.', '_' and ':' are allowed")),
-        None => Ok(()),
+}
+
+/// Reads a Workflow object that can run, and what of it is not carried out.
+pub fn workflow(json: &str) -> Result<(ObjectKey, WorkflowManifest, Vec<String>), Findings> {
+    let Manifest::Workflow(workflow) = one("Workflow", json)? else { return Err(other_kind("Workflow")) };
+    if workflow.disabled {
+        let finding = "spec.disabled: found true; create the workflow when it shall run, it is offered at once";
+        return Err(vec![finding.to_owned()]);
     }
+    let mut warnings = Vec::new();
+    if workflow.boot_options.is_some() {
+        let warning = "spec.bootOptions: not carried out by this server; the machine must be booted otherwise";
+        warnings.push(warning.to_owned());
+    }
+    Ok((named(&workflow.metadata), workflow, warnings))
 }
 
 /// A key from the wire, with the default namespace filled in.
-pub fn key(key: Option<tink_proto::admin::Key>) -> Result<ObjectKey, Vec<String>> {
+pub fn key(key: Option<wire::Key>) -> Result<ObjectKey, Findings> {
     let key = key.unwrap_or_default();
     let namespace = if key.namespace.is_empty() { DEFAULT_NAMESPACE.to_owned() } else { key.namespace };
     check_name(&namespace).map_err(|why| vec![format!("key.namespace: {why}")])?;
@@ -76,132 +77,74 @@ pub fn key(key: Option<tink_proto::admin::Key>) -> Result<ObjectKey, Vec<String>
     Ok(ObjectKey { namespace, name: key.name })
 }
 
+/// A key with a slash in it would name another object.
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err(format!("empty; 1 to {NAME_BYTES_MAX} characters are allowed"));
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(format!("found {} bytes; at most {NAME_BYTES_MAX} are allowed", name.len()));
+    }
+    match name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))) {
+        Some(found) => Err(format!("{name:?} holds {found:?}; letters, digits, '-' and '.' are allowed")),
+        None => Ok(()),
+    }
+}
+
 /// The kind on the wire.
-pub fn kind(kind: i32) -> Result<ObjectKind, Vec<String>> {
-    match tink_proto::admin::Kind::try_from(kind) {
-        Ok(tink_proto::admin::Kind::Hardware) => Ok(ObjectKind::Hardware),
-        Ok(tink_proto::admin::Kind::Template) => Ok(ObjectKind::Template),
-        Ok(tink_proto::admin::Kind::Unspecified) | Err(_) => {
-            Err(vec![format!("kind: {kind}; 1 (Hardware) and 2 (Template) are allowed")])
+pub fn kind(kind: i32) -> Result<ObjectKind, Findings> {
+    match wire::Kind::try_from(kind) {
+        Ok(wire::Kind::Hardware) => Ok(ObjectKind::Hardware),
+        Ok(wire::Kind::Template) => Ok(ObjectKind::Template),
+        Ok(wire::Kind::Unspecified) | Err(_) => {
+            Err(vec![format!("kind: found {kind}; 1 (Hardware) and 2 (Template) are allowed")])
         }
-    }
-}
-
-/// A template's source, `spec.data`.
-pub fn template_source(template: &Value) -> Result<&str, Vec<String>> {
-    match template.pointer("/spec/data") {
-        Some(Value::String(source)) => Ok(source),
-        None | Some(Value::Null) => Err(vec!["spec.data: missing; the template's text is expected".to_owned()]),
-        Some(other) => Err(vec![format!("spec.data: {}; the template's text is expected", kind_of(other))]),
-    }
-}
-
-/// What a Workflow manifest asks for.
-pub struct Wish {
-    /// Which workflow.
-    pub key: ObjectKey,
-    /// Name of its template, in the same namespace.
-    pub template: String,
-    /// Name of its hardware, in the same namespace.
-    pub hardware: Option<String>,
-    /// Entries for the template.
-    pub hardware_map: Vec<(String, String)>,
-    /// What was given and is not carried out.
-    pub warnings: Vec<String>,
-}
-
-/// Reads a Workflow manifest.
-pub fn workflow(json: &str) -> Result<Wish, Vec<String>> {
-    let (key, value) = object("Workflow", json)?;
-    let spec = value.get("spec");
-    let field = |name: &str| spec.and_then(|spec| spec.get(name)).filter(|value| !value.is_null());
-    let mut findings = Vec::new();
-    let mut text = |name: &str| match field(name) {
-        None => None,
-        Some(Value::String(text)) if text.is_empty() => None,
-        Some(Value::String(text)) => Some(text.clone()),
-        Some(other) => {
-            findings.push(format!("spec.{name}: {}; a text is expected", kind_of(other)));
-            None
-        }
-    };
-    let (template, hardware) = (text("templateRef"), text("hardwareRef"));
-    if template.is_none() && findings.is_empty() {
-        findings.push("spec.templateRef: missing; the name of a template is expected".to_owned());
-    }
-    let mut hardware_map = Vec::new();
-    match field("hardwareMap") {
-        None => {}
-        Some(Value::Object(entries)) => {
-            for (name, value) in entries {
-                match value {
-                    Value::String(value) => hardware_map.push((name.clone(), value.clone())),
-                    // Unquoted numbers and booleans in YAML.
-                    Value::Number(_) | Value::Bool(_) => hardware_map.push((name.clone(), value.to_string())),
-                    other => findings.push(format!("spec.hardwareMap.{name}: {}; a text is expected", kind_of(other))),
-                }
-            }
-        }
-        Some(other) => findings.push(format!("spec.hardwareMap: {}; an object is expected", kind_of(other))),
-    }
-    match field("disabled") {
-        None | Some(Value::Bool(false)) => {}
-        Some(Value::Bool(true)) => {
-            findings
-                .push("spec.disabled: true; create the workflow when it shall run, it is offered at once".to_owned());
-        }
-        Some(other) => findings.push(format!("spec.disabled: {}; true or false is expected", kind_of(other))),
-    }
-    let mut warnings = Vec::new();
-    if field("bootOptions").is_some() {
-        warnings
-            .push("spec.bootOptions: not carried out by this server; the machine must be booted otherwise".to_owned());
-    }
-    match template {
-        Some(template) if findings.is_empty() => Ok(Wish { key, template, hardware, hardware_map, warnings }),
-        _ => Err(findings),
-    }
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn object(kind: &str, spec: serde_json::Value) -> String {
+        let api = "tinkerbell.org/v1alpha1";
+        json!({"apiVersion": api, "kind": kind, "metadata": {"name": "a"}, "spec": spec}).to_string()
+    }
 
     #[test]
     fn a_workflow_manifest_names_every_wrong_field() {
-        let json = r#"{"kind": "Workflow", "metadata": {"name": "w"},
-            "spec": {"templateRef": 3, "hardwareMap": {"a": []}, "disabled": "x"}}"#;
-        let findings = workflow(json).err().unwrap();
-        for field in ["spec.templateRef", "spec.hardwareMap.a", "spec.disabled"] {
+        let findings = workflow(&object("Workflow", json!({"templateRef": [], "hardwareMap": {"a": []}}))).unwrap_err();
+        for field in ["spec.templateRef", "spec.hardwareMap.a"] {
             assert!(findings.iter().any(|finding| finding.starts_with(field)), "{field} in {findings:?}");
         }
     }
 
     #[test]
-    fn names_that_break_ids_are_refused() {
-        for name in ["a/b", "", "a b", "ä"] {
-            let json = serde_json::json!({"metadata": {"name": name}}).to_string();
-            assert!(object("Hardware", &json).is_err(), "{name:?}");
-        }
-        assert!(object("Hardware", "[]").is_err());
-        assert!(object("Hardware", "{").is_err());
-        assert!(object("Hardware", r#"{"kind": "Template", "metadata": {"name": "a"}}"#).is_err());
+    fn what_is_not_carried_out_is_said() {
+        let disabled = object("Workflow", json!({"templateRef": "t", "disabled": true}));
+        assert!(workflow(&disabled).unwrap_err()[0].starts_with("spec.disabled"));
+        let booted = object("Workflow", json!({"templateRef": "t", "bootOptions": {"bootMode": "netboot"}}));
+        assert!(workflow(&booted).unwrap().2[0].starts_with("spec.bootOptions"));
     }
 
     #[test]
-    fn an_empty_namespace_is_the_default_one() {
-        let (key, _) = object("Hardware", r#"{"metadata": {"name": "a", "namespace": ""}}"#).unwrap();
-        assert_eq!(key.to_string(), "default/a");
+    fn what_is_no_single_object_of_the_kind_is_refused() {
+        for json in ["", "[]", "{", "null", "3", &object("Template", json!({"data": "x"})), "a: b\n---\nc: d\n"] {
+            assert!(hardware(json).is_err(), "{json:?}");
+        }
+        assert!(hardware(&object("Hardware", json!({}))).is_ok());
+    }
+
+    #[test]
+    fn keys_cannot_name_another_object() {
+        let with = |namespace: &str, name: &str| {
+            key(Some(wire::Key { namespace: namespace.to_owned(), name: name.to_owned() }))
+        };
+        assert_eq!(with("", "a").unwrap().to_string(), "default/a");
+        for (namespace, name) in [("", ""), ("a/b", "c"), ("a", "b/c"), ("a", "b\n"), ("a", "ä")] {
+            assert!(with(namespace, name).is_err(), "{namespace:?} {name:?}");
+        }
     }
 }

@@ -30,13 +30,12 @@ impl ObjectService for Objects {
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyResponse>, Status> {
         let request = request.into_inner();
         let kind = manifest::kind(request.kind).map_err(|found| status::findings(&found))?;
-        let (key, value) = manifest::object(kind.as_str(), &request.json).map_err(|found| status::findings(&found))?;
-        let warnings = match kind {
-            ObjectKind::Hardware => Vec::new(),
-            ObjectKind::Template => manifest::template_source(&value)
-                .and_then(render::check_template)
-                .map_err(|found| status::findings(&found))?,
+        let checked = match kind {
+            ObjectKind::Hardware => manifest::hardware(&request.json).map(|(key, _)| (key, Vec::new())),
+            ObjectKind::Template => manifest::template(&request.json)
+                .and_then(|(key, template)| Ok((key, render::check_template(&template.data)?))),
         };
+        let (key, warnings) = checked.map_err(|found| status::findings(&found))?;
         let now = self.engine.now();
         let applied = self.engine.store.apply_object(kind, &key, request.json, now).await.map_err(status::of_store)?;
         let outcome = match applied.outcome {

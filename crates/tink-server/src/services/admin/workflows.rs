@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use tink_manifest::WorkflowManifest;
 use tink_proto::admin::workflow_service_server::WorkflowService;
 use tink_proto::admin::{
     CancelWorkflowRequest, CreateWorkflowRequest, CreateWorkflowResponse, Empty, EventsRequest, EventsResponse, Key,
@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use ulid::Ulid;
 
-use super::manifest::{self, Wish};
-use super::{convert, status, watch};
+use super::{convert, manifest, status, watch};
 use crate::engine::Engine;
 use crate::services::render;
 use crate::store::{EventFilter, ObjectKey, ObjectKind, WorkflowFilter};
@@ -34,34 +33,36 @@ impl Workflows {
         Self { engine, stopping }
     }
 
-    async fn object(&self, kind: ObjectKind, namespace: &str, name: &str) -> Result<Value, Status> {
+    /// Looks an object up that a workflow needs.
+    async fn object(&self, kind: ObjectKind, namespace: &str, name: &str) -> Result<String, Status> {
         let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
-        let object = self.engine.store.object(kind, &key).await.map_err(status::of_store)?.ok_or_else(|| {
-            Status::not_found(format!("there is no {kind} {key}; apply it first, or correct the workflow"))
-        })?;
-        serde_json::from_str(&object.json)
-            .map_err(|error| Status::data_loss(format!("the stored {kind} {key} is damaged: {error}; apply it again")))
+        match self.engine.store.object(kind, &key).await.map_err(status::of_store)? {
+            Some(object) => Ok(object.json),
+            None => {
+                Err(Status::not_found(format!("there is no {kind} {key}; apply it first, or correct the workflow")))
+            }
+        }
     }
 
     /// Looks the manifest's template and hardware up, and renders.
-    async fn render(&self, wish: &Wish) -> Result<render::Rendered, Status> {
-        let namespace = &wish.key.namespace;
-        let template = self.object(ObjectKind::Template, namespace, &wish.template).await?;
-        let hardware = match &wish.hardware {
-            Some(name) => Some(self.object(ObjectKind::Hardware, namespace, name).await?),
-            None => None,
+    async fn render(&self, wish: WorkflowManifest) -> Result<render::Rendered, Status> {
+        let namespace = &wish.metadata.namespace;
+        let template = self.object(ObjectKind::Template, namespace, &wish.template_ref).await?;
+        let hardware = match wish.hardware_ref.as_str() {
+            "" => None,
+            name => Some(self.object(ObjectKind::Hardware, namespace, name).await?),
         };
-        let (map, now) = (wish.hardware_map.clone(), self.engine.now());
+        let now = self.engine.now();
+        let name = wish.template_ref.clone();
         // Templates are programs of their authors: they get a thread of the blocking pool, not one that serves calls.
         let rendered = tokio::task::spawn_blocking(move || {
-            let source = manifest::template_source(&template)?;
-            render::workflow(source, hardware, map, now)
-        })
-        .await
-        .map_err(|_| Status::internal("the rendering was interrupted; this is a bug"))?;
+            let (_, template) = manifest::template(&template)?;
+            let hardware = hardware.map(|json| manifest::hardware(&json)).transpose()?.map(|(_, hardware)| hardware);
+            render::workflow(&template.data, hardware.as_ref(), wish.hardware_map, now)
+        });
+        let rendered = rendered.await.map_err(|_| Status::internal("the rendering was interrupted; this is a bug"))?;
         rendered.map_err(|found| {
-            let found: Vec<String> =
-                found.into_iter().map(|finding| format!("template {}: {finding}", wish.template)).collect();
+            let found: Vec<String> = found.into_iter().map(|finding| format!("template {name}: {finding}")).collect();
             status::findings(&found)
         })
     }
@@ -96,14 +97,15 @@ impl WorkflowService for Workflows {
         request: Request<CreateWorkflowRequest>,
     ) -> Result<Response<CreateWorkflowResponse>, Status> {
         let manifest_json = request.into_inner().manifest_json;
-        let wish = manifest::workflow(&manifest_json).map_err(|found| status::findings(&found))?;
-        let id = WorkflowId::new(&wish.key.namespace, &wish.key.name)
+        let (key, wish, mut warnings) = manifest::workflow(&manifest_json).map_err(|found| status::findings(&found))?;
+        let id = WorkflowId::new(&key.namespace, &key.name)
             .map_err(|error| Status::invalid_argument(format!("metadata.name: {error}")))?;
-        let rendered = self.render(&wish).await?;
+        let template = wish.template_ref.clone();
+        let rendered = self.render(wish).await?;
         let workflow = Workflow::from_spec(id, &rendered.spec, self.engine.now(), || Ulid::new().to_string())
-            .map_err(|error| Status::invalid_argument(format!("template {}: {error}", wish.template)))?;
+            .map_err(|error| Status::invalid_argument(format!("template {template}: {error}")))?;
         let stored = self.engine.create(workflow, manifest_json).await.map_err(status::of_engine)?;
-        let warnings = wish.warnings.into_iter().chain(rendered.warnings).collect();
+        warnings.extend(rendered.warnings);
         Ok(Response::new(CreateWorkflowResponse { workflow: Some(convert::workflow(&stored)), warnings }))
     }
 

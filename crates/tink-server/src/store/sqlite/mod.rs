@@ -237,3 +237,6 @@ fn micros(at: Timestamp) -> i64 {
 fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+mod tests;

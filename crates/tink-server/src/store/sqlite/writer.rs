@@ -67,7 +67,7 @@ impl Writer {
             let result = transaction.and_then(|(db, changes)| alone(doing, db, changes, change));
             Box::new(move |committed| {
                 // The caller may be gone; the change stands.
-                let _ = answer.send(committed.and(result));
+                let _ = answer.send(result.and_then(|value| committed.map(|()| value)));
             })
         });
         queue.send_timeout(job, ENQUEUE_WAIT_MAX).await.map_err(|error| match error {
