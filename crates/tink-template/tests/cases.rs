@@ -3,6 +3,8 @@
 //! A file holds the data of its cases and the cases: name, template, data of their own where they have some, and the text
 //! that is wanted, or `want_error`. Where this crate departs from Go on purpose, `differs` says why and what Go does.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails has failed its test")]
+
 use serde::Deserialize;
 use serde_json::Value as Json;
 use tink_template::{Data, render};

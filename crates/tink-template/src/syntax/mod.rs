@@ -4,6 +4,7 @@ mod lexer;
 mod literal;
 mod node;
 mod parser;
+mod pipeline;
 mod token;
 
 pub(crate) use literal::{parse_float, parse_int};

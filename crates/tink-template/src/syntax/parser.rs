@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::SyntaxFault;
 use super::lexer::Lexer;
 use super::literal;
-use super::node::{Branch, Command, Expr, List, Node, Number, Pipe};
+use super::node::{Branch, List, Node};
 use super::token::{Kind, Token};
 use crate::value::GoStr;
 
@@ -15,7 +15,7 @@ pub(crate) type Templates = BTreeMap<String, List>;
 /// Nesting of parentheses and of control actions. Go has no such bound for actions; real templates nest below ten.
 const DEPTH_MAX: usize = 100;
 
-type Parsed<T> = Result<T, SyntaxFault>;
+pub(super) type Parsed<T> = Result<T, SyntaxFault>;
 
 /// Parses `source` as the template `name`; `is_function` says which function names exist.
 pub(crate) fn parse(name: &str, source: &str, is_function: &dyn Fn(&str) -> bool) -> Parsed<Templates> {
@@ -33,16 +33,16 @@ pub(crate) fn parse(name: &str, source: &str, is_function: &dyn Fn(&str) -> bool
     Ok(parser.templates)
 }
 
-struct Parser<'s, 'f> {
+pub(super) struct Parser<'s, 'f> {
     lexer: Lexer<'s>,
     /// Tokens put back, the next one last.
     ahead: Vec<Token<'s>>,
     /// Where the last token started.
     last_at: usize,
-    is_function: &'f dyn Fn(&str) -> bool,
-    variables: Vec<String>,
+    pub(super) is_function: &'f dyn Fn(&str) -> bool,
+    pub(super) variables: Vec<String>,
     range_depth: usize,
-    depth: usize,
+    pub(super) depth: usize,
     templates: Templates,
 }
 
@@ -62,7 +62,7 @@ enum Action {
 impl<'s> Parser<'s, '_> {
     // Tokens.
 
-    fn next(&mut self) -> Parsed<Token<'s>> {
+    pub(super) fn next(&mut self) -> Parsed<Token<'s>> {
         let token = match self.ahead.pop() {
             Some(token) => token,
             None => self.lexer.token()?,
@@ -71,17 +71,17 @@ impl<'s> Parser<'s, '_> {
         Ok(token)
     }
 
-    fn put_back(&mut self, token: Token<'s>) {
+    pub(super) fn put_back(&mut self, token: Token<'s>) {
         self.ahead.push(token);
     }
 
-    fn peek(&mut self) -> Parsed<Token<'s>> {
+    pub(super) fn peek(&mut self) -> Parsed<Token<'s>> {
         let token = self.next()?;
         self.put_back(token);
         Ok(token)
     }
 
-    fn next_non_space(&mut self) -> Parsed<Token<'s>> {
+    pub(super) fn next_non_space(&mut self) -> Parsed<Token<'s>> {
         loop {
             let token = self.next()?;
             if token.kind != Kind::Space {
@@ -90,21 +90,21 @@ impl<'s> Parser<'s, '_> {
         }
     }
 
-    fn peek_non_space(&mut self) -> Parsed<Token<'s>> {
+    pub(super) fn peek_non_space(&mut self) -> Parsed<Token<'s>> {
         let token = self.next_non_space()?;
         self.put_back(token);
         Ok(token)
     }
 
-    fn fault<T>(&self, problem: impl Into<String>) -> Parsed<T> {
+    pub(super) fn fault<T>(&self, problem: impl Into<String>) -> Parsed<T> {
         Err(SyntaxFault::new(self.last_at, problem))
     }
 
-    fn unexpected<T>(token: &Token<'_>, context: &str) -> Parsed<T> {
+    pub(super) fn unexpected<T>(token: &Token<'_>, context: &str) -> Parsed<T> {
         Err(SyntaxFault::new(token.at, format!("unexpected {} in {context}", token.shown())))
     }
 
-    fn deeper(&mut self) -> Parsed<()> {
+    pub(super) fn deeper(&mut self) -> Parsed<()> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return self.fault(format!("nested deeper than {DEPTH_MAX} levels; flatten the template"));
@@ -316,184 +316,6 @@ impl<'s> Parser<'s, '_> {
         self.add(&name, list)?;
         Ok(Node::Template { at, name, pipe: Some(pipe) })
     }
-
-    // Pipelines.
-
-    fn pipeline(&mut self, context: &'static str, end: Kind) -> Parsed<Pipe> {
-        let mut pipe =
-            Pipe { at: self.peek_non_space()?.at, end: 0, assigns: false, variables: Vec::new(), commands: Vec::new() };
-        self.declarations(context, &mut pipe)?;
-        loop {
-            let token = self.next_non_space()?;
-            if token.kind == end {
-                pipe.end = token.at;
-                check(&pipe, context)?;
-                return Ok(pipe);
-            }
-            if !starts_operand(token.kind) {
-                return Self::unexpected(&token, context);
-            }
-            self.put_back(token);
-            let command = self.command()?;
-            pipe.commands.push(command);
-        }
-    }
-
-    fn declarations(&mut self, context: &'static str, pipe: &mut Pipe) -> Parsed<()> {
-        loop {
-            if self.peek_non_space()?.kind != Kind::Variable {
-                return Ok(());
-            }
-            let variable = self.next_non_space()?;
-            let after = self.peek()?;
-            let next = self.peek_non_space()?;
-            let comma = next.kind == Kind::Char && next.text == ",";
-            if !comma && !matches!(next.kind, Kind::Assign | Kind::Declare) {
-                if after.kind == Kind::Space {
-                    self.put_back(after);
-                }
-                self.put_back(variable);
-                return Ok(());
-            }
-            self.next_non_space()?;
-            pipe.variables.push(variable.text.to_owned());
-            self.variables.push(variable.text.to_owned());
-            if !comma {
-                pipe.assigns = next.kind == Kind::Assign;
-                return Ok(());
-            }
-            if context != "range" || pipe.variables.len() >= 2 {
-                return self.fault(format!("too many variables declared in {context}"));
-            }
-            if !matches!(self.peek_non_space()?.kind, Kind::Variable | Kind::RightDelim | Kind::RightParen) {
-                return self.fault("`range` can only declare variables, such as `range $i, $x := .list`");
-            }
-        }
-    }
-
-    fn command(&mut self) -> Parsed<Command> {
-        let at = self.peek_non_space()?.at;
-        let mut args = Vec::new();
-        loop {
-            self.peek_non_space()?;
-            if let Some(operand) = self.operand()? {
-                args.push(operand);
-            }
-            let token = self.next()?;
-            match token.kind {
-                Kind::Space => {}
-                Kind::RightDelim | Kind::RightParen => {
-                    self.put_back(token);
-                    break;
-                }
-                Kind::Pipe => break,
-                _ => return Self::unexpected(&token, "an operand; separate operands with a space"),
-            }
-        }
-        if args.is_empty() {
-            return self.fault("an empty command; write a value or a function between the pipes");
-        }
-        Ok(Command { at, args })
-    }
-
-    fn operand(&mut self) -> Parsed<Option<Expr>> {
-        let Some(mut term) = self.term()? else { return Ok(None) };
-        let mut fields = Vec::new();
-        while self.peek()?.kind == Kind::Field {
-            fields.push(self.next()?.text.trim_start_matches('.').to_owned());
-        }
-        if fields.is_empty() {
-            return Ok(Some(term));
-        }
-        match &mut term {
-            Expr::Field(_, own) | Expr::Variable(_, _, own) => {
-                own.append(&mut fields);
-                Ok(Some(term))
-            }
-            Expr::Bool(..) | Expr::Text(..) | Expr::Number(..) | Expr::Nil(_) | Expr::Dot(_) => {
-                self.fault("a field of a literal; only variables, fields and parentheses have fields")
-            }
-            _ => Ok(Some(Expr::Chain(term.at(), Box::new(term), fields))),
-        }
-    }
-
-    fn term(&mut self) -> Parsed<Option<Expr>> {
-        let token = self.next_non_space()?;
-        let at = token.at;
-        Ok(Some(match token.kind {
-            Kind::Identifier => {
-                if !(self.is_function)(token.text) {
-                    return Err(SyntaxFault::new(at, crate::advice::unknown_function(token.text)));
-                }
-                Expr::Function(at, token.text.to_owned())
-            }
-            Kind::Dot => Expr::Dot(at),
-            Kind::Nil => Expr::Nil(at),
-            Kind::Bool => Expr::Bool(at, token.text == "true"),
-            Kind::Field => Expr::Field(at, vec![token.text.trim_start_matches('.').to_owned()]),
-            Kind::Variable => {
-                if !self.variables.iter().any(|known| known == token.text) {
-                    return self.fault(format!("the variable {} is not declared here", token.text));
-                }
-                Expr::Variable(at, token.text.to_owned(), Vec::new())
-            }
-            Kind::Number | Kind::CharConstant | Kind::Complex => Expr::Number(at, Self::number(&token)?),
-            Kind::String | Kind::RawString => match literal::unquote(token.text) {
-                Some(bytes) => Expr::Text(at, GoStr::from(bytes)),
-                None => return self.fault(format!("{} has an escape that Go does not know", token.shown())),
-            },
-            Kind::LeftParen => {
-                self.deeper()?;
-                let pipe = self.pipeline("parentheses", Kind::RightParen)?;
-                self.depth -= 1;
-                Expr::Pipe(pipe)
-            }
-            _ => {
-                self.put_back(token);
-                return Ok(None);
-            }
-        }))
-    }
-
-    fn number(token: &Token<'_>) -> Parsed<Number> {
-        if token.kind == Kind::CharConstant {
-            return literal::character(token.text)
-                .ok_or_else(|| SyntaxFault::new(token.at, format!("{} is not one character", token.shown())));
-        }
-        literal::number(token.text).map_err(|problem| SyntaxFault::new(token.at, problem))
-    }
-}
-
-fn starts_operand(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Bool
-            | Kind::CharConstant
-            | Kind::Complex
-            | Kind::Dot
-            | Kind::Field
-            | Kind::Identifier
-            | Kind::Number
-            | Kind::Nil
-            | Kind::RawString
-            | Kind::String
-            | Kind::Variable
-            | Kind::LeftParen
-    )
-}
-
-fn check(pipe: &Pipe, context: &str) -> Parsed<()> {
-    if pipe.commands.is_empty() {
-        return Err(SyntaxFault::new(pipe.at, format!("{context} has no value")));
-    }
-    for command in pipe.commands.iter().skip(1) {
-        if let Some(Expr::Bool(..) | Expr::Dot(_) | Expr::Nil(_) | Expr::Number(..) | Expr::Text(..)) =
-            command.args.first()
-        {
-            return Err(SyntaxFault::new(command.at, "only a function, method or field can follow a `|`"));
-        }
-    }
-    Ok(())
 }
 
 fn is_empty(list: &List) -> bool {

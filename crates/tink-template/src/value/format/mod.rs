@@ -52,8 +52,9 @@ pub(crate) fn to_text(context: &Context, value: &Value) -> Result<GoStr, Fault> 
 
 /// The value as the template prints it: one pointer is followed, nothing is `<no value>`.
 pub(crate) fn printable(context: &Context, value: &Value) -> Result<GoStr, Fault> {
-    match value.indirect() {
+    match value {
         Value::Nil => Ok(GoStr::from("<no value>")),
-        value => to_text(context, &value),
+        Value::Pointer(pointer) if pointer.target.is_none() => Ok(GoStr::from("<nil>")),
+        value => to_text(context, &value.indirect()),
     }
 }
