@@ -10,13 +10,13 @@ mod take_up;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tink_runtime::{HandleRecord, Runtime};
+use tink_runtime::{HandleRecord, Runtime, RuntimeError};
 use tink_workflow::ActionState;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::events::{Events, WorkerEvent};
-use crate::journal::{Attempt, Entry, EntryId, Journal, JournalError};
+use crate::journal::{Attempt, Entry, EntryId, HookRun, Journal, JournalError};
 use crate::reporter::ReporterHandle;
 use crate::transport::{Ack, TransportError};
 use crate::{Assignment, Backoff, Clock, Redactor, Report, human_duration};
@@ -103,7 +103,7 @@ impl Executor {
     /// Runs an action that the server offers, from the RUNNING report to the result.
     pub(crate) async fn fresh(&self, entry: Entry) -> Outcome {
         let assignment = Arc::clone(&entry.assignment);
-        let number = entry.attempt_number() + 1;
+        let number = entry.next_attempt();
         let message =
             if number > 1 { format!("running action, attempt {number}") } else { "running action".to_owned() };
         match self.reporter.running(Report::running(&assignment, message)).await {
@@ -185,19 +185,41 @@ impl Executor {
         }
     }
 
-    /// Removes a container whose result is on disk; a failure costs memory, not correctness.
-    pub(crate) async fn remove(&self, id: EntryId, record: &HandleRecord) {
-        match self.runtime.remove(record).await {
-            Ok(()) => {
-                if let Err(error) = self.journal.removed(id).await {
-                    warn!(entry = %id, error = &error as &dyn std::error::Error, "a removal could not be stored");
+    /// Removes the containers of an entry whose result is on disk; a failure costs memory, not correctness, and is
+    /// made up for after the next start.
+    pub(crate) async fn clear_up(&self, entry: &Entry) {
+        if let Err(error) = self.remove_all(entry).await {
+            warn!(
+                workflow = %entry.assignment.workflow, action = %entry.assignment.name, error = %error,
+                "the action's container could not be removed; the worker tries again after its next start"
+            );
+        } else if let Err(error) = self.journal.removed(entry.id).await {
+            warn!(entry = %entry.id, error = &error as &dyn std::error::Error, "a removal could not be stored");
+        }
+    }
+
+    async fn remove_all(&self, entry: &Entry) -> Result<(), RuntimeError> {
+        if let Some(record) = self.ours(entry.container.as_ref()) {
+            self.runtime.remove(record).await?;
+        }
+        match &entry.hook {
+            Some(HookRun { record: Some(record), .. }) => match self.ours(Some(record)) {
+                Some(record) => self.runtime.remove(record).await,
+                None => Ok(()),
+            },
+            Some(HookRun { purpose, record: None }) => {
+                match self.runtime.find(&entry.identity(entry.attempt_number(), *purpose)).await? {
+                    Some(record) => self.runtime.remove(&record).await,
+                    None => Ok(()),
                 }
             }
-            Err(error) => warn!(
-                container = record.container, error = %error,
-                "the action's container could not be removed; the worker tries again after its next start"
-            ),
+            None => Ok(()),
         }
+    }
+
+    /// Only the engine that has a container can remove it.
+    fn ours<'r>(&self, record: Option<&'r HandleRecord>) -> Option<&'r HandleRecord> {
+        record.filter(|record| record.runtime == self.runtime.name())
     }
 }
 
@@ -250,11 +272,7 @@ impl<'a> Run<'a> {
             ..Report::running(&self.assignment, self.redactor.mask(end.message))
         };
         let report = executor.record(&self.entry, report).await;
-        if let Some(entry) = executor.journal.entry(self.id)
-            && let Some(record) = &entry.container
-        {
-            executor.remove(self.id, record).await;
-        }
+        executor.clear_up(&self.entry).await;
         Outcome::Finished(report)
     }
 
@@ -273,6 +291,3 @@ async fn until(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-
-#[cfg(test)]
-pub(crate) mod tests;

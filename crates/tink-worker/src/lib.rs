@@ -24,6 +24,8 @@ mod assignment;
 mod backoff;
 mod clock;
 pub mod config;
+#[cfg(test)]
+mod doubles;
 mod events;
 mod executor;
 mod human_duration;

@@ -18,7 +18,10 @@ pub fn start(format: LogFormat, level: u8) {
     };
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(true).boxed(),
-        LogFormat::Text => tracing_subscriber::fmt::layer().with_target(false).boxed(),
+        LogFormat::Text => {
+            let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+            tracing_subscriber::fmt::layer().with_target(false).with_ansi(terminal).boxed()
+        }
     };
     let subscriber = Registry::default().with(layer.with_filter(filter));
     // Whoever embeds the worker may have a log of its own, and then that one is used.

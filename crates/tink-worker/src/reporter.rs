@@ -217,7 +217,11 @@ impl Reporter {
                 state = %report.state, reason, "the server does not take the result; the entry is closed"
             ),
         }
-        if let Err(error) = self.journal.close(entry, note).await {
+        let mut closed = self.journal.close(entry, note.clone()).await;
+        if closed.is_err() {
+            closed = self.journal.close(entry, note).await;
+        }
+        if let Err(error) = closed {
             // The report is repeated after the next start, which changes nothing on the server.
             warn!(entry = %entry, error = &error as &dyn std::error::Error, "the acknowledgement could not be stored");
         }

@@ -200,13 +200,10 @@ impl Dispatcher {
     async fn survey(&mut self) {
         for entry in self.journal.entries() {
             let phase = entry.phase();
-            if matches!(phase, Phase::Finished | Phase::Closed)
-                && !entry.removed
-                && let Some(record) = entry.container.clone()
-                && record.runtime == self.executor.runtime.name()
-            {
-                let (executor, id) = (self.executor.clone(), entry.id);
-                self.chores.spawn(async move { executor.remove(id, &record).await });
+            if matches!(phase, Phase::Finished | Phase::Closed) && entry.holds_containers() {
+                let executor = self.executor.clone();
+                let entry = entry.clone();
+                self.chores.spawn(async move { executor.clear_up(&entry).await });
             }
             match phase {
                 Phase::Attempted | Phase::Started | Phase::Ended => self.take_up.push_back(entry.id),
@@ -311,12 +308,12 @@ impl Dispatcher {
         error!(workflow = %entry.assignment.workflow, action = %entry.assignment.name, %panic, "the action's task panicked");
         let grace = self.settings.executor.stop_grace;
         if let Some(record) = entry.container.clone() {
-            let executor = self.executor.clone();
+            let (executor, stopped) = (self.executor.clone(), entry.clone());
             self.chores.spawn(async move {
                 if let Err(error) = executor.runtime.stop(&record, grace).await {
                     warn!(container = record.container, error = %error, "the container could not be stopped");
                 }
-                executor.remove(id, &record).await;
+                executor.clear_up(&stopped).await;
             });
         }
         if let Some(report) = entry.result.clone() {

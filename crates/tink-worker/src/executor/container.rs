@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tink_runtime::{ContainerSpec, ExitStatus, HandleRecord, Purpose, Recovered, Runtime, RuntimeError};
+use tink_runtime::{ContainerSpec, ExitStatus, HandleRecord, Identity, Purpose, Recovered, Runtime, RuntimeError};
 use tink_workflow::{ActionState, ImageRef};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
@@ -96,6 +96,17 @@ impl Run<'_> {
             }
             self.retrying(&text);
             sleep(backoff.pause()).await;
+        }
+    }
+
+    /// Looks for a container, for as long as the engine does not answer.
+    pub(super) async fn find(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
+        let mut backoff = Backoff::new(self.executor.settings.backoff_max);
+        loop {
+            match self.executor.runtime.find(identity).await {
+                Err(failure) if failure.is_retryable() => sleep(backoff.pause()).await,
+                answer => return answer,
+            }
         }
     }
 

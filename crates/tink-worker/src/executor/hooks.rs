@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tink_runtime::{HandleRecord, Purpose};
+use tink_runtime::{HandleRecord, Purpose, RuntimeError};
 use tink_workflow::{ActionState, ImageRef};
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::container::{Waited, follow, wait};
 use super::output::Output;
 use super::{Run, message};
-use crate::journal::{HookRun, JournalError};
+use crate::journal::HookRun;
 
 impl Run<'_> {
     /// Runs the hook for this result, if there is one. Whatever becomes of it, the action's result stays.
@@ -32,8 +32,8 @@ impl Run<'_> {
         let record = match timeout(limit, self.hook_record(&spec)).await {
             Ok(Ok(Some(record))) => record,
             Ok(Ok(None)) => return,
-            Ok(Err(reason)) => {
-                warn!(action = %self.assignment.name, ?purpose, reason, "the hook could not be started");
+            Ok(Err(error)) => {
+                warn!(action = %self.assignment.name, ?purpose, error = %error, "the hook could not be started");
                 return;
             }
             Err(_) => {
@@ -46,26 +46,30 @@ impl Run<'_> {
 
     /// The hook's container: started now, or by an earlier life of the worker. A hook that was begun and whose
     /// container is not there is not begun again.
-    async fn hook_record(&mut self, spec: &tink_runtime::ContainerSpec) -> Result<Option<HandleRecord>, String> {
+    async fn hook_record(&mut self, spec: &tink_runtime::ContainerSpec) -> Result<Option<HandleRecord>, RuntimeError> {
         let purpose = spec.identity.purpose;
-        let journal = &self.executor.journal;
-        let told = |error: JournalError| error.to_string();
-        let record = match &self.entry.hook {
-            Some(HookRun { record: Some(record), .. }) => return Ok(Some(record.clone())),
-            Some(HookRun { record: None, .. }) => {
-                let found = self.executor.runtime.find(&spec.identity).await.map_err(|error| error.to_string())?;
-                let Some(record) = found else { return Ok(None) };
-                record
-            }
+        let record = match self.entry.hook.clone() {
+            Some(HookRun { record: Some(record), .. }) => return Ok(Some(record)),
+            Some(HookRun { record: None, .. }) => match self.find(&spec.identity).await? {
+                Some(record) => record,
+                None => return Ok(None),
+            },
             None => {
-                journal.hook(self.id, HookRun { purpose, record: None }).await.map_err(told)?;
-                self.start_or_find(spec).await.map_err(|error| error.to_string())?
+                // Not on disk: a crash may run the hook a second time, which is better than not at all.
+                self.note_hook(HookRun { purpose, record: None }).await;
+                self.start_or_find(spec).await?
             }
         };
-        let hook = HookRun { purpose, record: Some(record.clone()) };
-        journal.hook(self.id, hook.clone()).await.map_err(told)?;
-        self.entry.hook = Some(hook);
+        self.note_hook(HookRun { purpose, record: Some(record.clone()) }).await;
         Ok(Some(record))
+    }
+
+    async fn note_hook(&mut self, hook: HookRun) {
+        let (id, journal) = (self.id, &self.executor.journal);
+        if let Err(error) = self.executor.persist(id, || journal.hook(id, hook.clone())).await {
+            warn!(entry = %id, error = &error as &dyn std::error::Error, "a hook could not be stored");
+        }
+        self.entry.hook = Some(hook);
     }
 
     async fn attend_hook(&self, purpose: Purpose, record: &HandleRecord, limit: std::time::Duration) {
@@ -91,9 +95,6 @@ impl Run<'_> {
                     warn!(action = %self.assignment.name, error = %error, "the hook could not be stopped");
                 }
             }
-        }
-        if let Err(error) = runtime.remove(record).await {
-            warn!(container = record.container, error = %error, "the hook's container could not be removed");
         }
     }
 }

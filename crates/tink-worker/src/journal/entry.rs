@@ -139,6 +139,20 @@ impl Entry {
         self.attempt.as_ref().map_or(0, |attempt| attempt.number)
     }
 
+    /// Number of the run that comes next. A run whose container was never seen is begun again under its own number:
+    /// should an engine still carry its start out, both are the same container.
+    pub(crate) fn next_attempt(&self) -> u32 {
+        match self.phase() {
+            Phase::Attempted => self.attempt_number().max(1),
+            _ => self.attempt_number() + 1,
+        }
+    }
+
+    /// Whether the engine may hold containers of this entry.
+    pub(crate) fn holds_containers(&self) -> bool {
+        !self.removed && (self.container.is_some() || self.hook.is_some())
+    }
+
     /// The container identity of a run.
     pub(crate) fn identity(&self, attempt: u32, purpose: Purpose) -> Identity {
         Identity {

@@ -137,8 +137,7 @@ impl Journal {
                 let dir = journal.dir_of(entry);
                 bytes = bytes.saturating_add(dir_bytes(&dir));
                 // A container that could not be removed yet is still to be found through its entry.
-                let held = entry.container.is_some() && !entry.removed;
-                if (nth >= entries_max || bytes > bytes_max) && !held {
+                if (nth >= entries_max || bytes > bytes_max) && !entry.holds_containers() {
                     let source = journal.0.disk.remove_dir(&dir).err();
                     journal.0.lock().entries.remove(&entry.id);
                     if let Some(source) = source {

@@ -82,7 +82,7 @@ impl Dispatcher {
     }
 
     /// Entries that were never started and that the server passed over hold nothing worth keeping.
-    async fn abandon_what_was_not_started(&self) {
+    async fn abandon_what_was_not_started(&mut self) {
         for entry in self.journal.entries().into_iter().filter(|entry| entry.phase() == Phase::Assigned) {
             let note = "never started: the server went on to another action".to_owned();
             if let Err(error) = self.journal.close(entry.id, note).await {
@@ -101,7 +101,7 @@ impl Dispatcher {
         }
         warn!(
             workflow = %entry.assignment.workflow, action = %entry.assignment.name,
-            action_id = %entry.assignment.action, attempt = entry.attempt_number() + 1,
+            action_id = %entry.assignment.action, attempt = entry.next_attempt(),
             "the server asks for an action again whose container is gone without a result; it runs once more"
         );
         self.start(entry);

@@ -1,1 +1,5 @@
+//! The worker in a world of doubles.
 
+mod crash;
+mod life;
+mod random;

@@ -1,0 +1,84 @@
+//! A server over the real state machine, which remembers every report and may be made to fail.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::Steps;
+use super::fault::Hit;
+use crate::transport::local::Local;
+use crate::transport::{Ack, Next, Transport, TransportError};
+use crate::{Assignment, Report};
+
+/// What outlives the worker.
+#[derive(Debug)]
+pub(crate) struct Office {
+    pub(crate) engine: Local,
+    /// Every report that arrived, in order.
+    pub(crate) reports: Mutex<Vec<Report>>,
+    /// Answers to give to reports instead of the engine's.
+    pub(crate) answers: Mutex<VecDeque<Result<Ack, String>>>,
+    /// Reports of these workflows are answered Internal, as upstream's server does for a deleted workflow.
+    pub(crate) broken: Mutex<Vec<String>>,
+    /// Answers to requests for work, before the engine is asked.
+    pub(crate) offers: Mutex<VecDeque<Next>>,
+    /// Whether a finished engine means "nothing to do now" instead of the end.
+    pub(crate) endless: bool,
+}
+
+/// One life's connection.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) office: Arc<Office>,
+    pub(crate) steps: Arc<Steps>,
+}
+
+fn unreachable(_hit: Hit) -> TransportError {
+    TransportError::Unreachable { server: "double".to_owned(), reason: "planned: away".to_owned() }
+}
+
+fn internal(message: &str) -> TransportError {
+    TransportError::Answered { server: "double".to_owned(), code: "Internal".to_owned(), message: message.to_owned() }
+}
+
+#[async_trait]
+impl Transport for Server {
+    async fn next(&self) -> Result<Next, TransportError> {
+        self.steps.step("before next").await.map_err(unreachable)?;
+        let scripted = self.office.offers.lock().unwrap().pop_front();
+        let next = match scripted {
+            Some(next) => next,
+            None => self.office.engine.next().await?,
+        };
+        self.steps.step("after next").await.map_err(unreachable)?;
+        Ok(match next {
+            Next::Finished if self.office.endless => Next::Nothing,
+            other => other,
+        })
+    }
+
+    async fn report(&self, report: &Report) -> Result<Ack, TransportError> {
+        self.steps.step("before report").await.map_err(unreachable)?;
+        self.office.reports.lock().unwrap().push(report.clone());
+        let is_broken = self.office.broken.lock().unwrap().contains(&report.workflow.to_string());
+        let scripted = self.office.answers.lock().unwrap().pop_front();
+        let ack = match scripted {
+            _ if is_broken => Err(internal("workflow not found")),
+            Some(answer) => answer.map_err(|message| internal(&message)),
+            None => self.office.engine.report(report).await,
+        };
+        self.steps.step("after report").await.map_err(unreachable)?;
+        ack
+    }
+}
+
+impl Office {
+    /// What an engine would offer for this action, for scripted offers.
+    pub(crate) async fn peek(&self) -> Option<Assignment> {
+        match self.engine.next().await {
+            Ok(Next::Action(assignment)) => Some(*assignment),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A crash, or a failing call, at every step there is.
+
+use tink_runtime::ExitCause;
+use tink_workflow::{ActionState, WorkflowState};
+
+use crate::Ended;
+use crate::doubles::{Fault, Life, Script, World, workflow};
+
+const FINISHED: Life = Life::Ended(Ended::Finished);
+
+/// Two workflows: one succeeds with two actions, one fails after some output.
+pub(super) fn world() -> World {
+    let talks = Script { lines: (1..=4).map(|n| format!("line {n}")).collect(), ..Script::default() };
+    let fails = Script { lines: vec!["oh no".to_owned()], exit: ExitCause::Code(7), ..Script::default() };
+    let flows = vec![
+        workflow("v", &["talks", "quiet"], |_| {}),
+        workflow("w", &["fails"], |spec| spec.on_failure = vec!["clean-up".to_owned()]),
+    ];
+    World::new(flows, &[("talks", talks), ("fails", fails)])
+}
+
+/// What must hold after the last life, however many there were before.
+pub(super) fn check(world: &World, what: &str, runs_max: usize) {
+    let states: Vec<_> = world.office.engine.workflows().iter().map(|workflow| workflow.state).collect();
+    assert_eq!(states, [WorkflowState::Success, WorkflowState::Failed], "{what}");
+    let reports = world.reports();
+    for action in ["v-a1", "v-a2", "w-a1"] {
+        let runs = world.runs(action);
+        assert!((1..=runs_max).contains(&runs), "{what}: {action} ran {runs} times");
+        let of = reports.iter().filter(|report| report.action.as_str() == action);
+        let results: Vec<_> = of.filter(|report| report.state.is_terminal()).collect();
+        assert!(!results.is_empty(), "{what}: {action} has no result");
+        assert!(results.iter().all(|report| *report == results[0]), "{what}: {action} has two results: {results:#?}");
+    }
+    in_order(&reports, what);
+    let left: Vec<_> = world.machine.lock().unwrap().containers.keys().cloned().collect();
+    assert!(left.is_empty(), "{what}: containers are left: {left:?}");
+}
+
+/// An action's first report is RUNNING, and nothing of an earlier action comes after something of a later one.
+fn in_order(reports: &[crate::Report], what: &str) {
+    for workflow in ["v", "w"] {
+        let said: Vec<_> = reports.iter().filter(|report| report.workflow.name() == workflow).collect();
+        assert_eq!(said[0].state, ActionState::Running, "{what}");
+        assert!(said.is_sorted_by_key(|report| report.action.as_str()), "{what}: {said:#?}");
+    }
+}
+
+fn check_log(world: &World, what: &str) {
+    assert_eq!(world.log("v-a1", 1), "line 1\nline 2\nline 3\nline 4\n", "{what}");
+    assert_eq!(world.log("w-a1", 1), "oh no\n", "{what}");
+}
+
+#[test]
+fn a_crash_at_any_step_loses_nothing_and_runs_nothing_twice() {
+    let mut steps_seen = 0;
+    for at in 1.. {
+        let world = world();
+        let (life, steps) = world.live(Some((at, Fault::Crash)));
+        if life == FINISHED {
+            break;
+        }
+        assert_eq!(life, Life::Crashed, "step {at}");
+        let what = format!("crash at step {at}, {}", steps.map(|steps| steps.last()).unwrap_or_default());
+        assert_eq!(world.live(None).0, FINISHED, "{what}");
+        check(&world, &what, 1);
+        check_log(&world, &what);
+        steps_seen = at;
+    }
+    assert!(steps_seen > 150, "only {steps_seen} steps");
+}
+
+#[test]
+fn an_action_that_ends_while_the_worker_is_away_is_reported_from_the_engine() {
+    for at in 1.. {
+        let world = world();
+        let (life, steps) = world.live(Some((at, Fault::Crash)));
+        if life == FINISHED {
+            break;
+        }
+        world.machine.lock().unwrap().end_all();
+        let what = format!("crash at step {at}, {}", steps.map(|steps| steps.last()).unwrap_or_default());
+        assert_eq!(world.live(None).0, FINISHED, "{what}");
+        check(&world, &what, 1);
+        check_log(&world, &what);
+    }
+}
+
+#[test]
+fn a_machine_that_reboots_runs_the_action_again_only_where_it_has_no_result() {
+    for at in 1.. {
+        let world = world();
+        let (life, steps) = world.live(Some((at, Fault::Crash)));
+        if life == FINISHED {
+            break;
+        }
+        world.machine.lock().unwrap().containers.clear();
+        let what = format!("reboot at step {at}, {}", steps.map(|steps| steps.last()).unwrap_or_default());
+        assert_eq!(world.live(None).0, FINISHED, "{what}");
+        check(&world, &what, 2);
+    }
+}
+
+#[test]
+fn a_call_that_fails_at_any_step_changes_no_result() {
+    let mut steps_seen = 0;
+    for at in 1.. {
+        let world = world();
+        let (life, steps) = world.live(Some((at, Fault::Error)));
+        let Some(steps) = steps else { continue };
+        if !steps.was_hit() {
+            break;
+        }
+        let what = format!("error at step {at}");
+        assert_eq!(life, FINISHED, "{what}");
+        // A container whose removal failed is removed after the next start.
+        assert_eq!(world.live(None).0, FINISHED, "{what}");
+        check(&world, &what, 1);
+        steps_seen = at;
+    }
+    assert!(steps_seen > 150, "only {steps_seen} steps");
+}
+
+#[test]
+fn a_crash_while_an_action_is_stopped_is_a_timeout_all_the_same() {
+    for at in 1.. {
+        let endless = Script { runs_for: None, ..Script::default() };
+        let flow = workflow("w", &["endless"], |spec| spec.timeout_s = 30);
+        let world = World::new(vec![flow], &[("endless", endless)]);
+        let (life, steps) = world.live(Some((at, Fault::Crash)));
+        if life == FINISHED {
+            break;
+        }
+        let what = format!("crash at step {at}, {}", steps.map(|steps| steps.last()).unwrap_or_default());
+        assert_eq!(world.live(None).0, FINISHED, "{what}");
+        assert_eq!(world.office.engine.workflows()[0].state, WorkflowState::Timeout, "{what}");
+        assert_eq!(world.runs("w-a1"), 1, "{what}");
+    }
+}
