@@ -55,7 +55,7 @@
 //! - There are no complex numbers; `%x` and `%b` of floats and `%p` are not printed; addresses of pointers are all the same.
 //! - `keys` and `values` are sorted; Go's order changes from run to run. `sortAlpha` leaves its argument alone.
 //! - Cutting a list beyond its length is always an error; Go sometimes shows what lies behind.
-//! - JSON with half a surrogate pair is refused. Errors have texts of their own.
+//! - JSON nests 128 deep at most. Errors have texts of their own.
 //! - Times without a zone are UTC; zones are known by offset only. Times have the methods `Unix UnixMilli UnixMicro UnixNano
 //!   Year Month Day Hour Minute Second Nanosecond YearDay Weekday IsZero String UTC Local Format After Before Equal
 //!   AddDate`, versions all but the marshalling ones. `ago` and certificates need [`Data::at`].

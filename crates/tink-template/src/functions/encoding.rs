@@ -140,7 +140,10 @@ fn base32_decode(all: &[u8]) -> Result<Vec<u8>, usize> {
                     bits |= u64::try_from(digit).unwrap_or_default() << (35 - 5 * i);
                     digits += 1;
                 }
-                None if *byte == b'=' && i >= 2 => {}
+                None if *byte == b'=' && i >= 2 => {
+                    check_padding(&kept, n * 8 + i, i)?;
+                    break;
+                }
                 _ => return Err(n * 8 + i),
             }
         }
@@ -155,13 +158,25 @@ fn base32_decode(all: &[u8]) -> Result<Vec<u8>, usize> {
             2 => 1,
             bad => return Err(n * 8 + bad),
         };
-        if group.len() < 8 {
-            return Err(n * 8 + group.len());
-        }
-        if count < 5 && (n + 1) * 8 < kept.len() {
-            return Err((n + 1) * 8);
-        }
         out.extend_from_slice(bits.to_be_bytes().get(3..3 + count).unwrap_or_default());
+        if count < 5 {
+            break;
+        }
     }
     Ok(out)
+}
+
+/// Checks the padding that begins at `at`, after `digits` digits of the last group.
+fn check_padding(all: &[u8], at: usize, digits: usize) -> Result<(), usize> {
+    let rest = all.get(at + 1..).unwrap_or_default();
+    if rest.len() >= 8 {
+        return Err(at);
+    }
+    if rest.len() + digits < 7 {
+        return Err(all.len());
+    }
+    match rest.iter().take(7 - digits).position(|byte| *byte != b'=') {
+        Some(bad) => Err(at + bad),
+        None => Ok(()),
+    }
 }

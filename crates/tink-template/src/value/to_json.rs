@@ -169,6 +169,39 @@ pub(crate) fn to_serde(context: &Context, value: &Value) -> Result<Json, Fault> 
 
 /// Reads JSON text.
 pub(crate) fn from_json_text(text: &[u8]) -> Result<Value, Fault> {
-    let json: Json = serde_json::from_slice(text).map_err(|fault| Fault::new(format!("not valid JSON: {fault}")))?;
+    let refused = |fault: serde_json::Error| Fault::new(format!("not valid JSON: {fault}"));
+    let json = match serde_json::from_slice::<Json>(text) {
+        Ok(json) => json,
+        // Rare enough to be looked for only after a failure.
+        Err(fault) => match without_lone_surrogates(text) {
+            Some(repaired) => serde_json::from_slice(&repaired).map_err(refused)?,
+            None => return Err(refused(fault)),
+        },
+    };
     Ok(from_json(&json))
+}
+
+/// The text with `\ufffd` for each escaped half of a surrogate pair, as Go reads it; `None` when there is none.
+fn without_lone_surrogates(text: &[u8]) -> Option<Vec<u8>> {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let is_low = |unit: Option<u16>| unit.is_some_and(|unit| (0xdc00..0xe000).contains(&unit));
+    let (mut out, mut at, mut repaired) = (Vec::with_capacity(text.len()), 0, false);
+    while let Some(byte) = text.get(at) {
+        let step = match unit(at) {
+            Some(0xd800..0xdc00) if is_low(unit(at + 6)) => 12,
+            Some(0xd800..0xe000) => {
+                out.extend_from_slice(b"\\ufffd");
+                (at, repaired) = (at + 6, true);
+                continue;
+            }
+            _ if *byte == b'\\' => 2,
+            _ => 1,
+        };
+        out.extend_from_slice(text.get(at..at + step).or(text.get(at..)).unwrap_or_default());
+        at += step;
+    }
+    repaired.then_some(out)
 }

@@ -79,19 +79,19 @@ impl<'c> Printer<'c> {
                 let text = object.text();
                 self.string(value, text.as_bytes(), verb, &Flags { sharp: false, ..flags.clone() })
             }
-            _ => self.bad_verb(value, verb, depth),
+            _ => self.bad_verb(value, verb, flags, depth),
         }
     }
 
     /// `%!d(string=text)`
-    fn bad_verb(&mut self, value: &Value, verb: char, depth: usize) -> Result<(), Fault> {
+    fn bad_verb(&mut self, value: &Value, verb: char, flags: &Flags, depth: usize) -> Result<(), Fault> {
         self.push(&format!("%!{verb}("))?;
         if matches!(value, Value::Nil) {
             self.push("<nil>")?;
         } else {
             self.push(&value.type_name())?;
             self.push("=")?;
-            self.value(value, 'v', &Flags::default(), depth + 1)?;
+            self.value(value, 'v', flags, depth + 1)?;
         }
         self.push(")")
     }
@@ -102,7 +102,7 @@ impl<'c> Printer<'c> {
         }
         match integer.under(verb, flags) {
             Some(text) => self.padded(text.as_bytes(), flags, ' '),
-            None => self.bad_verb(value, verb, 0),
+            None => self.bad_verb(value, verb, flags, 0),
         }
     }
 
@@ -113,7 +113,7 @@ impl<'c> Printer<'c> {
             'v' => format_float(float, 'g', flags.precision),
             'g' | 'G' => format_float(float, verb, flags.precision),
             'e' | 'E' | 'f' | 'F' => format_float(float, verb, default(flags.precision, Some(6))),
-            _ => return self.bad_verb(value, verb, 0),
+            _ => return self.bad_verb(value, verb, flags, 0),
         };
         if float.is_infinite() {
             return self.padded(text.as_bytes(), flags, ' ');
@@ -156,7 +156,7 @@ impl<'c> Printer<'c> {
                 let cut = bytes.get(..flags.precision.unwrap_or(bytes.len())).unwrap_or(bytes);
                 self.padded(hex(cut, verb, flags).as_bytes(), flags, filler)
             }
-            _ => self.bad_verb(value, verb, 0),
+            _ => self.bad_verb(value, verb, flags, 0),
         }
     }
 
