@@ -100,7 +100,7 @@ fn seq(context: &Context, args: &[Value]) -> Returned {
     let (start, step, end) = match *numbers.as_slice() {
         [end] => (1, if end < 1 { -1 } else { 1 }, end),
         [start, end] => (start, if end < start { -1 } else { 1 }, end),
-        [start, step, end] if end < start && step > 0 => return Ok(Value::str(if start == end { "0" } else { "" })),
+        [start, step, end] if end < start && step > 0 => return Ok(Value::str("")),
         [start, step, end] => (start, step, end),
         _ => return Ok(Value::str("")),
     };
