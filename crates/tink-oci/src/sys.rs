@@ -5,7 +5,8 @@
 
 use std::os::fd::OwnedFd;
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::libc;
+use nix::sys::signal::SigSet;
 use nix::unistd::{ForkResult, fork as nix_fork};
 use rustix::process::Pid;
 use tokio::io::Interest;
@@ -19,13 +20,24 @@ pub(crate) enum Forked {
     Child,
 }
 
-/// Forks; refuses with `EBUSY` in a process that has more than one thread, where the child could inherit a held lock.
-pub(crate) fn fork() -> std::io::Result<Forked> {
-    if std::fs::read_dir("/proc/self/task")?.take(2).count() != 1 {
-        return Err(rustix::io::Errno::BUSY.into());
+/// Proof that this process had one thread when it was asked; the shim starts no other.
+pub(crate) struct OneThread(());
+
+impl OneThread {
+    /// Looks; `EBUSY` in a process that has more threads than one.
+    pub(crate) fn check() -> std::io::Result<Self> {
+        if std::fs::read_dir("/proc/self/task")?.take(2).count() == 1 {
+            Ok(Self(()))
+        } else {
+            Err(rustix::io::Errno::BUSY.into())
+        }
     }
-    // SAFETY: no other thread exists (checked above), so no lock of the allocator or of the standard library can be held
-    // by a thread that the child would lack, and the child may run any code.
+}
+
+/// Forks a process that has one thread.
+pub(crate) fn fork(_proof: &OneThread) -> std::io::Result<Forked> {
+    // SAFETY: no other thread exists (the proof says so), so no lock of the allocator or of the standard library can be
+    // held by a thread that the child would lack, and the child may run any code.
     match unsafe { nix_fork() }? {
         ForkResult::Child => Ok(Forked::Child),
         ForkResult::Parent { child } => {
@@ -34,14 +46,17 @@ pub(crate) fn fork() -> std::io::Result<Forked> {
     }
 }
 
+/// Signals the kernel has, real-time ones included.
+const SIGNAL_MAX: i32 = 64;
+
 /// Gives every signal its default action and unblocks all, as a program expects to find them at exec.
 ///
 /// Exec keeps ignored signals ignored, and the standard library ignores SIGPIPE.
 pub(crate) fn default_signals() -> std::io::Result<()> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
-        // SAFETY: `SIG_DFL` installs no handler, so no code of ours can be interrupted by one.
-        unsafe { sigaction(signal, &default) }?;
+    for signal in 1..=SIGNAL_MAX {
+        // SAFETY: `SIG_DFL` installs no handler, so no code of ours can be interrupted by one. For the signals that cannot
+        // be set (SIGKILL, SIGSTOP, the C library's own two) the call fails and changes nothing.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     SigSet::empty().thread_set_mask()?;
     Ok(())

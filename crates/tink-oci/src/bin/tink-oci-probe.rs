@@ -58,6 +58,10 @@ fn exec(dir: &Path, program: &[&str], tty: bool) -> Result<ExitCode, String> {
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
 /// Every container must start, end with 0 and be removed, whatever the other threads hold locked meanwhile.
 fn noise(spec: &Path, count: &str) -> Result<ExitCode, String> {
     static DONE: AtomicBool = AtomicBool::new(false);
@@ -74,6 +78,7 @@ fn noise(spec: &Path, count: &str) -> Result<ExitCode, String> {
         .collect();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let open_before = open_files();
     let started = std::time::Instant::now();
     for number in 0..count {
         let dir: PathBuf = base.dir.with_extension(number.to_string());
@@ -88,6 +93,10 @@ fn noise(spec: &Path, count: &str) -> Result<ExitCode, String> {
         })?;
     }
     println!("{count} containers, {:.2} ms each", started.elapsed().as_secs_f64() * 1000.0 / f64::from(count));
+    let open_after = open_files();
+    if open_before != open_after {
+        return Err(format!("{open_before} descriptors before, {open_after} after"));
+    }
     DONE.store(true, Ordering::Relaxed);
     for thread in threads {
         let _ = thread.join();

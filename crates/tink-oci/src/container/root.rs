@@ -42,6 +42,11 @@ impl Root {
         Ok(Self { fd: rustix::fs::open(path, flags, Mode::empty())? })
     }
 
+    /// The directory itself.
+    pub(crate) fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
     /// What `path` names, with all links followed, as a path-only descriptor.
     pub(crate) fn locate(&self, path: &Path, missing: Missing) -> std::io::Result<OwnedFd> {
         let mut todo: VecDeque<OsString> = words(path);

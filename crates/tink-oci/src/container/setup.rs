@@ -1,13 +1,15 @@
 //! The order in which a container is built.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, unshare};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::process::{Signal, set_parent_process_death_signal, setsid, umask};
+use rustix::process::{Signal, chroot, fchdir, set_parent_process_death_signal, setsid, umask};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::mounts;
@@ -20,9 +22,9 @@ use crate::{cgroup, sys};
 /// The child's end of its agreement with the shim: *ready* when all is built, and on with *go*.
 pub(crate) struct Gate {
     /// To the shim.
-    pub(crate) ready: std::fs::File,
+    pub(crate) ready: File,
     /// From the shim.
-    pub(crate) go: std::fs::File,
+    pub(crate) go: File,
 }
 
 impl Gate {
@@ -45,7 +47,7 @@ pub(crate) fn become_program(
     die_with_shim()?;
     setsid().doing(|| "start a session".to_owned())?;
     // What is made below gets the modes that are given.
-    umask(rustix::fs::Mode::empty());
+    umask(Mode::empty());
     for path in cgroups {
         cgroup::join(path).doing(|| format!("join the cgroup {}", path.display()))?;
     }
@@ -59,8 +61,9 @@ pub(crate) fn become_program(
     let environment = Environment::new(spec, &hostname, &user.home);
     root.make_dir(spec.cwd.as_ref()).doing(|| format!("make the working directory {}", spec.cwd))?;
     limits::set_limits();
-    set_output(output)?;
+    let null = File::open("/dev/null").doing(|| "open /dev/null".to_owned())?;
     pivot::enter(&rootfs)?;
+    set_streams(output, &null)?;
     sys::default_signals().doing(|| "reset the signals".to_owned())?;
     gate.pass()?;
     program::run(&spec.args, &spec.cwd, &user, &environment, die_with_shim)
@@ -79,12 +82,22 @@ fn enter_namespaces(spec: &Spec) -> Result<(), StartFailure> {
     unshare(flags).doing(|| "enter namespaces of the container's own".to_owned())?;
     // A kernel without cgroups refuses it, and has nothing to hide.
     let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
-    // Before anything is mounted: on many hosts the root is shared, and what we mount would show, and stay, there.
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private).doing(|| "make the container's mounts private".to_owned())?;
+    make_mounts_private().doing(|| "make the container's mounts private".to_owned())?;
     if spec.network == Network::Isolated {
         loopback::up().doing(|| "bring the loopback interface up".to_owned())?;
     }
+    Ok(())
+}
+
+/// Before anything is mounted: on many hosts the root is shared, and what we mount would show, and stay, there.
+///
+/// A launcher in a `chroot` cannot name the mount that its root lies in; hence the way over the namespace's own root.
+fn make_mounts_private() -> std::io::Result<()> {
+    let root = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    pivot::leave_chroot()?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    fchdir(&root)?;
+    chroot(".")?;
     Ok(())
 }
 
@@ -99,11 +112,13 @@ fn hostname(spec: &Spec) -> Result<String, StartFailure> {
     }
 }
 
-fn set_output(output: &[OwnedFd]) -> Result<(), StartFailure> {
+/// The output's pipes, and nothing to read. Called inside the container, so that its own `/dev/null` is what it has.
+fn set_streams(output: &[OwnedFd], fallback: &File) -> Result<(), StartFailure> {
     let [out, err] = output else { return Err(StartFailure::setup("the container needs two output streams")) };
-    let null = std::fs::File::open("/dev/null").doing(|| "open /dev/null".to_owned())?;
-    dup2_stdin(&null)
-        .and_then(|()| dup2_stdout(out))
-        .and_then(|()| dup2_stderr(err))
-        .doing(|| "set the standard streams".to_owned())
+    let what = || "set the standard streams".to_owned();
+    match File::open("/dev/null") {
+        Ok(null) => dup2_stdin(&null).doing(what)?,
+        Err(_) => dup2_stdin(fallback).doing(what)?,
+    }
+    dup2_stdout(out).and_then(|()| dup2_stderr(err)).doing(what)
 }

@@ -10,14 +10,14 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 
-use super::output::Output;
+use super::owner::Owner;
 use crate::boot;
 use crate::container::{Gate, become_program};
 use crate::failure::{Doing, StartFailure};
 use crate::process::ProcessId;
 use crate::record::Record;
 use crate::spec::{PidNamespace, Spec};
-use crate::sys::{self, Forked};
+use crate::sys::{self, Forked, OneThread};
 
 /// Which process comes back from [`start`].
 pub(super) enum Role {
@@ -36,12 +36,8 @@ pub(super) struct Started {
 }
 
 /// Forks, lets the child build the container, stores the record, and lets the child become the program.
-pub(super) fn start(
-    spec: &Spec,
-    cgroups: &[PathBuf],
-    output: &Output,
-    started_at: Timestamp,
-) -> Result<Role, StartFailure> {
+pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> Result<Role, StartFailure> {
+    let (spec, cgroups) = (&owner.spec, owner.cgroups.as_slice());
     let pipes = || "make a pipe".to_owned();
     let (from_child, to_shim) = pipe_with(PipeFlags::CLOEXEC).doing(pipes)?;
     let (from_shim, to_child) = pipe_with(PipeFlags::CLOEXEC).doing(pipes)?;
@@ -49,12 +45,12 @@ pub(super) fn start(
         // For the next child, which is its process 1; not for us.
         unshare(CloneFlags::CLONE_NEWPID).doing(|| "make a PID namespace".to_owned())?;
     }
-    let init = match sys::fork().doing(|| "fork the container's first process".to_owned())? {
+    let init = match sys::fork(alone).doing(|| "fork the container's first process".to_owned())? {
         Forked::Parent(init) => init,
         Forked::Child => {
             drop((from_child, to_child));
             let mut gate = Gate { ready: File::from(to_shim), go: File::from(from_shim) };
-            let Err(failure) = become_program(spec, cgroups, output.child_ends(), &mut gate);
+            let Err(failure) = become_program(spec, cgroups, owner.output.child_ends(), &mut gate);
             report(&mut gate.ready, &failure);
             let code = u8::try_from(failure.kind.exit_code()).unwrap_or(u8::MAX);
             return Ok(Role::Child(ExitCode::from(code)));

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::process::ExitCode;
 
 use rustix::fs::{Mode, OFlags, open};
@@ -16,7 +15,7 @@ use crate::container::{Environment, Root, User, run as run_program, set_limits};
 use crate::exec::{ExecOrder, ExecRequest};
 use crate::failure::{Doing, StartFailure};
 use crate::spec::{SPEC_FILE, Spec};
-use crate::sys::{self, Forked};
+use crate::sys::{self, Forked, OneThread};
 
 /// Every namespace a container may have of its own, in the order they are entered: mounts last, for until then the host's
 /// `/proc` is needed.
@@ -37,6 +36,7 @@ fn complain(failure: &StartFailure) -> ExitCode {
 }
 
 fn order_and_run(order: &OsStr) -> Result<ExitCode, StartFailure> {
+    let alone = OneThread::check().doing(|| "make sure that there is one thread".to_owned())?;
     let order: ExecOrder =
         serde_json::from_slice(order.as_encoded_bytes()).doing(|| "understand the order".to_owned())?;
     let ExecOrder { record, request } = order;
@@ -49,9 +49,12 @@ fn order_and_run(order: &OsStr) -> Result<ExitCode, StartFailure> {
     // Held before anything else is opened by the number: it cannot be given away any more.
     let init = record.init.open().doing(|| "look for the container's program".to_owned())?;
     init.ok_or_else(|| StartFailure::setup(format!("container {} does not run any more", record.id)))?;
-    let root = enter(record.init.pid)?;
-    spec.env.extend(request.env.iter().cloned());
+    // While the host's `/proc` is there: that of the container does not know us.
+    let path = format!("/proc/{}/root", record.init.pid);
+    let root = Root::open(path.as_ref()).doing(|| "open the container's root".to_owned())?;
     let user = User::resolve(&root, request.user.as_deref().or(spec.user.as_deref()))?;
+    enter(record.init.pid, &root)?;
+    spec.env.extend(request.env.iter().cloned());
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let mut environment = Environment::new(&spec, &hostname, &user.home);
     let terminal = if request.tty { Some(Terminal::open()?) } else { None };
@@ -59,7 +62,7 @@ fn order_and_run(order: &OsStr) -> Result<ExitCode, StartFailure> {
         environment.set("TERM=xterm".to_owned());
     }
     // The PID namespace is entered by children only.
-    match sys::fork().doing(|| "fork".to_owned())? {
+    match sys::fork(&alone).doing(|| "fork".to_owned())? {
         Forked::Child => Ok(complain(&in_child(&request, &spec, &user, &environment, terminal.as_ref()))),
         Forked::Parent(child) => {
             let relayed = terminal.map(|terminal| terminal.relay(child)).transpose()?;
@@ -77,8 +80,8 @@ fn order_and_run(order: &OsStr) -> Result<ExitCode, StartFailure> {
     }
 }
 
-/// Enters the namespaces and the root of the process `pid`.
-fn enter(pid: i32) -> Result<Root, StartFailure> {
+/// Enters the namespaces of the process `pid`, and its root.
+fn enter(pid: i32, root: &Root) -> Result<(), StartFailure> {
     let mut namespaces: Vec<(&str, OwnedFd)> = Vec::with_capacity(NAMESPACES.len());
     for name in NAMESPACES {
         match open(format!("/proc/{pid}/ns/{name}"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
@@ -88,15 +91,12 @@ fn enter(pid: i32) -> Result<Root, StartFailure> {
             Err(error) => return Err(error).doing(|| format!("open the container's {name} namespace")),
         }
     }
-    let root = open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .doing(|| "open the container's root".to_owned())?;
     for (name, namespace) in &namespaces {
         move_into_link_name_space(namespace.as_fd(), None)
             .doing(|| format!("enter the container's {name} namespace"))?;
     }
     // Where the container could not pivot, the namespace's root is not the container's.
-    fchdir(&root).and_then(|()| chroot(".")).doing(|| "enter the container's root".to_owned())?;
-    Root::open(Path::new("/")).doing(|| "open the container's root".to_owned())
+    fchdir(root.fd()).and_then(|()| chroot(".")).doing(|| "enter the container's root".to_owned())
 }
 
 /// Becomes the program; returns only to say why it could not.

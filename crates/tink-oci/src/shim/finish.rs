@@ -1,7 +1,5 @@
 //! After the container: its cgroups go, its exit is written, its own layer goes.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use rustix::event::{Timespec, poll};
 
@@ -42,15 +40,17 @@ pub(super) fn finish(owner: &mut Owner, ending: Ending) {
         unkillable: ending.unkillable,
     };
     save(owner, &exit);
-    for dir in [UPPER_DIR, WORK_DIR] {
-        remove_tree(&owner.dir.join(dir));
-    }
+    remove_layer(owner);
 }
 
-/// The exit must not be lost for want of a few bytes: the log makes room for it.
+/// The exit must not be lost for want of a few bytes: what the container wrote, and then its log, make room for it.
 fn save(owner: &mut Owner, exit: &ExitStatus) {
     let Err(error) = exit.save(&owner.dir) else { return };
-    note(&format!("failed to write the exit, discarding the log: {error}"));
+    note(&format!("failed to write the exit, making room for it: {error}"));
+    remove_layer(owner);
+    if exit.save(&owner.dir).is_ok() {
+        return;
+    }
     owner.log.discard();
     for _ in 0..SAVE_ATTEMPTS {
         match exit.save(&owner.dir) {
@@ -65,11 +65,13 @@ fn save(owner: &mut Owner, exit: &ExitStatus) {
     note(&format!("gave up writing the exit: {exit:?}"));
 }
 
-fn remove_tree(path: &Path) {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+/// Removes the container's own layer. Where it is in memory, it went with the container's mounts.
+fn remove_layer(owner: &Owner) {
+    for path in [UPPER_DIR, WORK_DIR].map(|name| owner.dir.join(name)) {
+        if let Err(error) = std::fs::remove_dir_all(&path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
             note(&format!("failed to remove {}: {error}", path.display()));
         }
-        _ => {}
     }
 }

@@ -24,13 +24,14 @@ use crate::log::{LOG_DIR, LogWriter};
 use crate::process::ProcessId;
 use crate::spec::{SPEC_FILE, Spec};
 use crate::status::LOCK_FILE;
-use crate::sys::{self, Forked};
+use crate::sys::{self, Forked, OneThread};
 
 /// Forks the shim and ends.
 pub(super) fn start(dir: &Path) -> ExitCode {
-    match sys::fork() {
-        Ok(Forked::Parent(_)) => ExitCode::SUCCESS,
-        Ok(Forked::Child) => run(dir),
+    let forked = OneThread::check().and_then(|alone| Ok((sys::fork(&alone)?, alone)));
+    match forked {
+        Ok((Forked::Parent(_), _)) => ExitCode::SUCCESS,
+        Ok((Forked::Child, alone)) => run(dir, &alone),
         Err(error) => {
             note(&format!("failed to fork: {error}"));
             ExitCode::FAILURE
@@ -45,7 +46,7 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{} {text}", boot::now());
 }
 
-fn run(dir: &Path) -> ExitCode {
+fn run(dir: &Path, alone: &OneThread) -> ExitCode {
     let mut launcher = match take_stdout() {
         Ok(launcher) => launcher,
         Err(error) => {
@@ -63,7 +64,7 @@ fn run(dir: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let started = match child::start(&owner.spec, &owner.cgroups, &owner.output, started_at) {
+    let started = match child::start(&owner, alone, started_at) {
         Ok(Role::Owner(started)) => started,
         Ok(Role::Child(code)) => return code,
         Err(failure) => {

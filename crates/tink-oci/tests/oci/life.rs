@@ -101,3 +101,69 @@ async fn a_directory_holds_one_container_only() {
     let (_, message) = trial.try_launch().unwrap_err();
     assert!(message.contains("holds a container already"), "{message}");
 }
+
+#[tokio::test]
+async fn orphans_are_reaped_while_the_program_runs() {
+    let mut trial = Trial::shell("for i in 1 2 3 4 5 6 7 8 9; do (sh -c true &); done; echo up; sleep 1000");
+    trial.spec.pid = PidNamespace::Host;
+    let record = trial.launch();
+    trial.printed("up").await;
+    let zombies = || {
+        let children = crate::support::host_shell(&format!("ps -o stat= --ppid {} || true", record.shim.pid));
+        children.lines().filter(|stat| stat.starts_with('Z')).count()
+    };
+    // Its last orphan may end a moment after the line was printed.
+    for _ in 0..1000 {
+        if zombies() == 0 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("{} zombies", zombies());
+}
+
+#[tokio::test]
+async fn whoever_ends_the_shim_politely_ends_the_container_and_learns_its_exit() {
+    let trial = Trial::shell("trap 'exit 8' TERM; echo up; while :; do sleep 1000 & wait; done");
+    let record = trial.launch();
+    trial.printed("up").await;
+    crate::support::host_shell(&format!("kill -TERM {}", record.shim.pid));
+    assert_eq!(wait(trial.dir()).await.unwrap().code(), 8);
+}
+
+#[tokio::test]
+async fn a_process_killed_for_want_of_memory_is_told_from_a_killed_one() {
+    let mut trial = Trial::shell("read _ < /gate; tail /dev/zero; exit 2");
+    let fifo = trial.host_dir().join("gate");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    trial.spec.volumes = vec![tink_oci::Volume::bind(&fifo, "/gate")];
+    let record = trial.launch();
+    let limits = ["memory.max", "memory.limit_in_bytes"];
+    let limit =
+        record.cgroups.iter().flat_map(|cgroup| limits.map(|name| cgroup.join(name))).find(|file| file.exists());
+    std::fs::write(limit.unwrap_or_else(|| panic!("no memory controller: {record:?}")), "30000000").unwrap();
+    std::fs::write(&fifo, "go\n").unwrap();
+    let exit = wait(trial.dir()).await.unwrap();
+    assert_eq!((exit.code(), exit.oom), (2, true));
+    let exit = Trial::shell("kill -9 $$ || sleep 1000 & kill -9 $!; wait $!; exit 2").run().await;
+    assert_eq!((exit.code(), exit.oom), (2, false));
+}
+
+#[tokio::test]
+async fn a_record_that_was_lost_is_found_in_the_directory() {
+    let trial = Trial::shell("echo up; sleep 1000");
+    let record = trial.launch();
+    trial.printed("up").await;
+    assert_eq!(tink_oci::Record::load(trial.dir()).unwrap(), Some(record));
+    assert_eq!(tink_oci::Record::load(std::path::Path::new("/nonexistent")).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_container_that_ended_unseen_while_nobody_waited_has_its_exit() {
+    let trial = Trial::shell("exit 5");
+    trial.launch();
+    for _ in 0..3 {
+        assert_eq!(wait(trial.dir()).await.unwrap().code(), 5);
+    }
+    stop(trial.dir(), Duration::from_secs(1)).await.unwrap();
+}

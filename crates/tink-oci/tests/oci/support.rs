@@ -184,6 +184,38 @@ pub fn probe(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tink-oci-probe")).args(args).output().unwrap()
 }
 
+/// Runs a script on the host, with busybox's programs where the container would have them; gives what it printed.
+pub fn host_shell(script: &str) -> String {
+    let output = Command::new("/bin/sh").args(["-c", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// Something mounted on the host, until dropped.
+pub struct Mounted(PathBuf);
+
+impl Mounted {
+    pub fn tmpfs(point: &Path, options: &str) -> Self {
+        let options = format!("mode=755,{options}");
+        Self::new(point, &["-t", "tmpfs", "-o", options.trim_end_matches(','), "none"])
+    }
+
+    /// `mount ARGS… point`, private whatever the host does.
+    pub fn new(point: &Path, args: &[&str]) -> Self {
+        let status = Command::new("mount").args(args).arg(point).status().unwrap();
+        assert!(status.success(), "mount {args:?} {}", point.display());
+        Self(point.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg("-R").arg(&self.0).status().unwrap();
+        // Not detached lazily: a container that keeps something of it busy fails the test.
+        assert!(status.success() || std::thread::panicking(), "umount {}", self.0.display());
+    }
+}
+
 fn write_busybox(layer: &Path) {
     for dir in ["bin", "etc", "tmp"] {
         std::fs::create_dir_all(layer.join(dir)).unwrap();

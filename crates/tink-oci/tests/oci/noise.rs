@@ -1,0 +1,13 @@
+//! Launching from a process that has many threads, as the worker is.
+
+use crate::support::{Trial, probe};
+
+#[test]
+fn forty_containers_start_beside_busy_threads_and_leave_nothing_open() {
+    let mut trial = Trial::new();
+    trial.spec.args = vec!["true".to_owned()];
+    let path = trial.host_dir().join("noise.json");
+    std::fs::write(&path, serde_json::to_vec(&trial.spec).unwrap()).unwrap();
+    let output = probe(&["noise", path.to_str().unwrap(), "40"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
