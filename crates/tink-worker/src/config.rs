@@ -8,7 +8,11 @@
 //! | 4 | default | |
 //!
 //! The legacy environment wins over flags, as in today's agent: the boot environments in use hand their values over in
-//! it, beside flags of their own. An empty variable is unset. `--print-config` shows each value with its source.
+//! it, beside flags of their own. A worker without an id, or with a value that cannot be
+//! used, ends with [`EXIT_CONFIG`] at once: nothing that happens later can mend it, and a message on the console is found
+//! sooner than a worker that asks a server for nothing.
+//!
+//! An empty variable is unset; `--print-config` shows each value with its source.
 
 mod flags;
 mod print;
@@ -66,6 +70,8 @@ pub struct Config {
     pub registry_config_path: PathBuf,
     /// The registry the credentials are for, empty = none.
     pub registry_name: String,
+    /// Registries without TLS, or without a certificate that can be verified.
+    pub insecure_registries: Vec<String>,
     /// User at that registry.
     pub registry_user: String,
     /// Password at that registry.

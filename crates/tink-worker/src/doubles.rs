@@ -8,7 +8,7 @@ mod server;
 mod world;
 
 pub(crate) use disk::FaultyDisk;
-pub(crate) use engine::{Engine, Script};
+pub(crate) use engine::{Engine, Machine, Script};
 pub(crate) use fault::{Fault, Steps};
 pub(crate) use server::Server;
 pub(crate) use world::{Life, World, workflow};

@@ -1,10 +1,11 @@
 //! `tink-worker`: the program. Everything is in the library; here it is put together.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tink_runtime::{Options, RegistryCredentials, Runtime, SelectError};
+use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice, SelectError};
 use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation};
 use tink_worker::transport::grpc::{GrpcSettings, v2025::Transport2025};
 use tink_worker::{Backoff, CancellationToken, Redactor, Settings, Worker, logging, state_dir};
@@ -12,6 +13,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
+    // Before any thread exists: this program, started again, is the shim that owns a container.
+    if let Some(code) = tink_oci::shim_main_if_asked() {
+        return code;
+    }
     let args = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let config = match config::parse(args, environment) {
@@ -26,7 +31,8 @@ fn main() -> ExitCode {
         }
     };
     logging::start(config.log_format, config.log_level);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -60,13 +66,9 @@ async fn work(config: &Config) -> ExitCode {
         }
     };
     let state_dir = state_dir::usable(&config.state_dir);
-    let options = Options {
-        docker_socket: config.docker_socket.clone(),
-        credentials: credentials(config),
-        ..Options::new(&state_dir)
-    };
+    let options = engine_options(config, &state_dir);
     let runtime = tokio::select! {
-        runtime = engine(config, &options) => match runtime {
+        runtime = engine(config, &state_dir, &options) => match runtime {
             Ok(runtime) => runtime,
             Err(error) => {
                 error!(%error, "actions cannot be run");
@@ -91,22 +93,44 @@ async fn work(config: &Config) -> ExitCode {
     }
 }
 
+/// For an engine that has an open action and does not answer, before `auto` may choose another one.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(120);
+
 /// The engine. One that does not answer yet is waited for: a worker often starts before it.
-async fn engine(config: &Config, options: &Options) -> Result<Arc<dyn Runtime>, SelectError> {
+async fn engine(config: &Config, state_dir: &Path, options: &Options) -> Result<Arc<dyn Runtime>, SelectError> {
     let mut backoff = Backoff::new(config.backoff_max_interval);
     let mut said = false;
+    // Only the engine that runs an open action knows how it ends, so `auto` waits for that one first.
+    let in_use = match config.runtime {
+        RuntimeChoice::Auto => state_dir::engine_in_use(state_dir).and_then(|name| name.parse().ok()),
+        _ => None,
+    };
+    let begun = Instant::now();
     loop {
-        match tink_runtime::select(config.runtime, options).await {
+        let choice = in_use.filter(|_| begun.elapsed() < ENGINE_PATIENCE).unwrap_or(config.runtime);
+        match tink_runtime::select(choice, options).await {
             Ok(selected) => return Ok(selected.runtime),
             Err(error @ SelectError::NotBuiltIn { .. }) => return Err(error),
             Err(error) => {
                 if !std::mem::replace(&mut said, true) {
-                    warn!(%error, "no container engine answers; the worker waits for one");
+                    warn!(%error, "the container engine does not answer; the worker waits for it");
                 }
             }
         }
         tokio::time::sleep(backoff.pause()).await;
     }
+}
+
+fn engine_options(config: &Config, state_dir: &Path) -> Options {
+    let mut options = Options::new(state_dir);
+    options.docker_socket = config.docker_socket.clone();
+    options.credentials = credentials(config);
+    options.insecure_registries = config.insecure_registries.clone();
+    options.extra_ca_files = config.ca_file.iter().cloned().collect();
+    if !options.certs_d.contains(&config.registry_config_path) {
+        options.certs_d.insert(0, config.registry_config_path.clone());
+    }
+    options
 }
 
 fn grpc_settings(config: &Config) -> GrpcSettings {

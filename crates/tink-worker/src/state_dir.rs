@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::journal::{Disk, RealDisk};
+use crate::journal::{Disk, Journal, JournalLimits, Phase, RealDisk};
 
 /// The first directory that can be written: the wanted one, `/run/tink-worker`, one under the temporary directory. The
 /// last one is returned in any case.
@@ -34,6 +35,14 @@ pub fn usable(wanted: &Path) -> PathBuf {
     temporary
 }
 
+/// The engine that has the container of an open entry of the journal, if there is one.
+#[must_use]
+pub fn engine_in_use(state_dir: &Path) -> Option<String> {
+    let journal = Journal::open(state_dir, Arc::new(RealDisk), JournalLimits::default()).ok()?;
+    let open = journal.entries().into_iter().filter(|entry| entry.phase() == Phase::Started);
+    open.last().and_then(|entry| entry.container).map(|record| record.runtime)
+}
+
 fn probe(path: &Path) -> std::io::Result<()> {
     RealDisk.create_dir(path)?;
     let owner = std::fs::metadata(path)?.uid();
@@ -56,5 +65,16 @@ mod tests {
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert_ne!(usable(&file.join("below")), file.join("below"));
+    }
+
+    #[tokio::test]
+    async fn the_engine_of_an_open_entry_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(engine_in_use(dir.path()), None);
+        let journal = Journal::open(dir.path(), Arc::new(RealDisk), JournalLimits::default()).unwrap();
+        let id = crate::journal::tests::started(&journal).await;
+        assert_eq!(engine_in_use(dir.path()).as_deref(), Some("test"));
+        journal.close(id, "accepted".to_owned()).await.unwrap();
+        assert_eq!(engine_in_use(dir.path()), None);
     }
 }

@@ -167,6 +167,12 @@ impl Resolved {
             containerd_namespace: self.text("containerd-namespace"),
             registry_config_path: self.path("containerd-registry-config-path"),
             registry_name: self.text("registry-name"),
+            insecure_registries: self
+                .text("insecure-registries")
+                .split(',')
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect(),
             registry_user: self.text("registry-user"),
             registry_pass: Secret::new(self.text("registry-pass")),
             state_dir: self.path("state-dir"),

@@ -55,7 +55,12 @@ pub(super) static SETTINGS: &[Setting] = &[
         old_env: &["TINKERBELL_INSECURE_TLS"],
         ..setting("grpc-insecure-tls", Kind::Bool, "false", "take the server's certificate unseen")
     },
-    setting("ca-file", Kind::Path, "", "certificate authorities beside the system's and the built-in ones, PEM"),
+    setting(
+        "ca-file",
+        Kind::Path,
+        "",
+        "certificate authorities of server and registries beside the system's and the built-in ones, PEM",
+    ),
     setting("runtime", Kind::Text, "auto", "auto, docker, containerd or embedded"),
     setting("docker-socket", Kind::Path, "/var/run/docker.sock", "Docker's socket"),
     setting("containerd-socket", Kind::Path, "/run/containerd/containerd.sock", "containerd's socket"),
@@ -81,6 +86,12 @@ pub(super) static SETTINGS: &[Setting] = &[
         old_env: &["REGISTRY_PASSWORD"],
         ..setting("registry-pass", Kind::Secret, "", "password at that registry")
     },
+    setting(
+        "insecure-registries",
+        Kind::Text,
+        "",
+        "registries without TLS or with a certificate that cannot be verified, comma-separated (embedded runtime)",
+    ),
     setting("state-dir", Kind::Path, "/var/lib/tink-worker", "where the journal is"),
     setting("backoff-max-interval", Kind::Duration, "5s", "longest pause between requests and between reports"),
     setting("stop-grace", Kind::Duration, "5s", "between SIGTERM and SIGKILL of an action whose time is used up"),

@@ -36,6 +36,9 @@ impl Disk for FaultyDisk {
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = path.with_extension("tmp");
         self.0.step_now(&format!("before write {}", file_name(path))).map_err(full)?;
+        if self.0.is_full() {
+            return Err(full(Hit));
+        }
         fs::write(&temporary, &bytes[..bytes.len() / 2])?;
         self.0.step_now(&format!("inside write {}", file_name(path))).map_err(full)?;
         fs::write(&temporary, bytes)?;

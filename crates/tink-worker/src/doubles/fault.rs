@@ -20,6 +20,7 @@ struct State {
     count: u64,
     plan: Option<(u64, Fault)>,
     crashed: bool,
+    full: bool,
     log: Vec<String>,
 }
 
@@ -71,6 +72,15 @@ impl Steps {
             Some(Fault::Error | Fault::Crash) => Err(Hit),
             Some(Fault::Panic) => panic!("planned panic at {name}"),
         }
+    }
+
+    /// From now on the disk takes nothing, or takes everything again.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.state.lock().unwrap().full = full;
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.state.lock().unwrap().full
     }
 
     /// Ends when the crash happens.

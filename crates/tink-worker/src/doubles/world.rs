@@ -115,21 +115,21 @@ impl World {
 
     /// One life of the worker, in virtual time, with a fault at a step. Returns how it ended and its steps.
     pub(crate) fn live(&self, plan: Option<(u64, Fault)>) -> (Life, Option<Arc<Steps>>) {
-        self.live_beside(plan, |_, _| std::future::pending::<()>())
+        self.live_beside(plan, |_, _, _| std::future::pending::<()>())
     }
 
     /// As [`World::live`], with something else going on at the same time, which may stop the worker.
     pub(crate) fn live_beside<F: Future>(
         &self,
         plan: Option<(u64, Fault)>,
-        beside: impl FnOnce(CancellationToken, EventStream) -> F,
+        beside: impl FnOnce(CancellationToken, EventStream, Arc<Steps>) -> F,
     ) -> (Life, Option<Arc<Steps>>) {
         // A fault while the journal is opened ends the process: the caller starts it again.
         let Ok((worker, events, steps)) = self.worker(plan) else { return (Life::Crashed, None) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let stop = CancellationToken::new();
         let life = runtime.block_on(async {
-            let beside = beside(stop.clone(), events);
+            let beside = beside(stop.clone(), events, Arc::clone(&steps));
             let both = async {
                 tokio::select! {
                     ended = worker.run(stop) => Life::Ended(ended),

@@ -40,6 +40,14 @@ fn record(entry: &Entry, attempt: u32) -> HandleRecord {
     }
 }
 
+/// An entry whose container was started by the engine "test".
+pub(crate) async fn started(journal: &Journal) -> EntryId {
+    let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
+    journal.attempt(entry.id, Attempt::begin(1, &SystemClock)).await.unwrap();
+    journal.container(entry.id, record(&entry, 1)).await.unwrap();
+    entry.id
+}
+
 async fn filled(journal: &Journal) -> Entry {
     let entry = journal.begin(assignment("default/w", "a/1")).await.unwrap();
     journal.attempt(entry.id, Attempt::begin(1, &SystemClock)).await.unwrap();

@@ -1,5 +1,6 @@
 //! The worker in a world of doubles.
 
 mod crash;
+mod grpc;
 mod life;
 mod random;

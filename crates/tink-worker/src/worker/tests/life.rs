@@ -209,7 +209,7 @@ fn a_panic_in_an_actions_task_fails_that_action_and_not_the_worker() {
 fn a_stop_leaves_the_action_running_and_the_next_life_takes_it_up() {
     let script = Script { lines: vec!["one".to_owned(), "two".to_owned()], ..Script::default() };
     let world = World::new(vec![workflow("w", &["x"], |_| {})], &[("x", script)]);
-    let (life, _) = world.live_beside(None, |stop, mut events| async move {
+    let (life, _) = world.live_beside(None, |stop, mut events, _| async move {
         while let Some(event) = events.next().await {
             if matches!(event, WorkerEvent::OutputLine { .. }) {
                 stop.cancel();
@@ -228,7 +228,7 @@ fn a_stop_leaves_the_action_running_and_the_next_life_takes_it_up() {
 fn a_server_that_refuses_the_running_report_gets_no_container() {
     let world = World::new(vec![workflow("w", &["x"], |_| {})], &[]).endless();
     world.office.answers.lock().unwrap().push_back(Ok(Ack::Refused("NotFound: gone".to_owned())));
-    let (life, _) = world.live_beside(None, |stop, _| async move {
+    let (life, _) = world.live_beside(None, |stop, _, _| async move {
         tokio::time::sleep(Duration::from_secs(60)).await;
         stop.cancel();
     });
@@ -246,7 +246,7 @@ fn a_refused_result_closes_its_entry_and_the_worker_goes_on() {
         .lock()
         .unwrap()
         .extend([Ok(Ack::Accepted), Ok(Ack::Refused("FailedPrecondition: no".to_owned()))]);
-    let (life, _) = world.live_beside(None, |stop, mut events| async move {
+    let (life, _) = world.live_beside(None, |stop, mut events, _| async move {
         while let Some(event) = events.next().await {
             if let WorkerEvent::Reported { accepted: false, .. } = event {
                 // Deleted on the server, so that the next workflow is offered.
@@ -270,7 +270,7 @@ fn a_workflow_the_server_fails_on_for_ever_does_not_hold_up_the_others() {
     world.office.offers.lock().unwrap().push_back(Next::Action(Box::new(assignment)));
     world.office.answers.lock().unwrap().push_back(Ok(Ack::Accepted));
     let office = std::sync::Arc::clone(&world.office);
-    let (life, _) = world.live_beside(None, |stop, mut events| async move {
+    let (life, _) = world.live_beside(None, |stop, mut events, _| async move {
         let mut given_up = false;
         while let Some(event) = events.next().await {
             match event {
@@ -315,4 +315,32 @@ fn an_internal_error_of_hours_loses_no_result() {
     let results: Vec<_> = world.reports().into_iter().filter(|report| report.state.is_terminal()).collect();
     assert_eq!(results.len(), 501);
     assert!(results.iter().all(|report| *report == results[0]), "word for word");
+}
+
+#[test]
+fn a_full_disk_starts_nothing_and_the_worker_goes_on_when_there_is_room() {
+    let world = World::new(vec![workflow("w", &["x"], |_| {})], &[]);
+    let machine = std::sync::Arc::clone(&world.machine);
+    let (life, _) = world.live_beside(None, |_, _, steps| async move {
+        steps.set_full(true);
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert!(machine.lock().unwrap().started.is_empty());
+        steps.set_full(false);
+    });
+    assert_eq!(life, FINISHED);
+    assert_eq!((state(&world, 0), world.runs("w-a1")), (WorkflowState::Success, 1));
+}
+
+#[test]
+fn a_result_that_the_disk_does_not_take_is_reported_all_the_same() {
+    let world = World::new(vec![workflow("w", &["x"], |_| {})], &[]);
+    let (life, _) = world.live_beside(None, |_, mut events, steps| async move {
+        while let Some(event) = events.next().await {
+            if matches!(event, WorkerEvent::Started { .. }) {
+                steps.set_full(true);
+            }
+        }
+    });
+    assert_eq!(life, FINISHED);
+    assert_eq!((state(&world, 0), world.runs("w-a1")), (WorkflowState::Success, 1));
 }
