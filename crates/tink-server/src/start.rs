@@ -91,10 +91,13 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     };
     let serving = tokio::spawn({
         let (tls, engine, stop) = (tls.clone(), Arc::clone(&engine), stop.clone());
+        let ended = stop.clone();
         async move {
             if let Err(error) = grpc::serve(listener, tls, engine, limits, stop).await {
                 tracing::error!(error = %crate::chain(error.as_ref()), "the gRPC port failed");
             }
+            // Without its port the server is not ready, and nothing beside it has a purpose.
+            ended.cancel();
         }
     });
     let mut beside = vec![
@@ -110,14 +113,11 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let http_addr = http.as_ref().map(|(_, addr)| *addr);
     if let Some((listener, _)) = http {
         let stop = stop.clone();
-        beside.push(tokio::spawn(async move {
-            if let Err(error) = http::serve(listener, engine, stop).await {
-                tracing::error!(%error, "the HTTP port failed");
-            }
-        }));
+        beside.push(tokio::spawn(http::serve(listener, engine, stop)));
     }
     let (version, data, secure) = (crate::VERSION, config.data.to_string(), tls.is_some());
-    tracing::info!(version, grpc = %grpc_addr, http = ?http_addr, data, tls = secure, "tink-server started");
+    let http = http_addr.map_or_else(|| "off".to_owned(), |addr| addr.to_string());
+    tracing::info!(version, grpc = %grpc_addr, http, data, tls = secure, "tink-server started");
     let grace = config.shutdown_grace;
     Ok(Running { grpc_addr, http_addr, tls, store, stop, grace, serving: Some(serving), beside })
 }

@@ -73,11 +73,9 @@ impl Waiters {
 }
 
 impl Waiter {
-    /// Ends at the next wake after this call (not after the first poll).
-    pub fn next_wake(&self) -> std::pin::Pin<Box<OwnedNotified>> {
-        let mut wake = Box::pin(Arc::clone(&self.notify).notified_owned());
-        wake.as_mut().enable();
-        wake
+    /// Ends at the next wake after this call. (`notify_waiters` reaches what was made before it, polled or not.)
+    pub fn next_wake(&self) -> OwnedNotified {
+        Arc::clone(&self.notify).notified_owned()
     }
 }
 
@@ -115,7 +113,7 @@ mod tests {
     async fn another_workers_wake_wakes_nobody() {
         let waiters = Waiters::default();
         let waiter = waiters.register(&worker("a")).unwrap();
-        let mut wake = waiter.next_wake();
+        let mut wake = std::pin::pin!(waiter.next_wake());
         waiters.wake(&worker("b"));
         assert!(futures_util::poll!(wake.as_mut()).is_pending());
     }

@@ -25,8 +25,8 @@ use crate::services::{admin, v2025};
 /// place, nor a call.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Calls of one connection at once.
-const STREAMS_MAX: u32 = 256;
+/// Calls of one connection at once. Each may be a message of the largest size that is still arriving.
+const STREAMS_MAX: u32 = 100;
 /// Connections that are accepted and not yet served.
 const BACKLOG: usize = 64;
 

@@ -8,8 +8,12 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
@@ -20,17 +24,24 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Longest wait for a probe.
 const PROBE_MAX: Duration = Duration::from_secs(5);
 
+/// Connections at once; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 64;
+/// A client that does not finish its question keeps no place for longer.
+const HEADER_MAX: Duration = Duration::from_secs(5);
+/// Longest life of a connection.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// Wait after an accept that failed for lack of something (file descriptors).
+const ACCEPT_RETRY: Duration = Duration::from_millis(200);
+
 struct Http {
     engine: Arc<Engine>,
     stop: CancellationToken,
     last_probe: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
-/// Serves until `stop`.
-///
-/// # Errors
-/// A failure of the listener.
-pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stop: CancellationToken) -> std::io::Result<()> {
+/// Serves until `stop`. A connection carries one request and ends in bounded time; requests under way are cut off by a
+/// stop, they are only questions.
+pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stop: CancellationToken) {
     let state = Arc::new(Http { engine, stop: stop.clone(), last_probe: Mutex::new(None) });
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -38,7 +49,31 @@ pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stop: Cancellatio
         .route("/metrics", get(metrics))
         .route("/version", get(version))
         .with_state(state);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    let mut connections = JoinSet::new();
+    loop {
+        let free = connections.len() < CONNECTIONS_MAX;
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = listener.accept(), if free => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let service = TowerToHyperService::new(router.clone());
+                let served = http1::Builder::new()
+                    .keep_alive(false)
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_MAX)
+                    .serve_connection(TokioIo::new(stream), service);
+                // What went wrong with a question is the business of who asked.
+                connections.spawn(async { drop(tokio::time::timeout(REQUEST_MAX, served).await) });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an HTTP connection could not be accepted");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
 }
 
 /// Ready: the gRPC port is open (it is bound before this one serves), the server does not stop, and the data file takes a

@@ -5,6 +5,7 @@ mod admin;
 mod agents;
 mod bad_input;
 mod http;
+mod program;
 mod storage;
 mod tls;
 mod watch;
