@@ -47,6 +47,7 @@ mod process;
 mod registry;
 mod run;
 mod services;
+pub mod stack;
 mod sweep;
 
 pub use binaries::{BIN_DIR_VARIABLE, binary_path};

@@ -1,5 +1,5 @@
 //! The state machine's rules, case by case and under random event orders.
-
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 use proptest::prelude::*;
 use tink_workflow::{
     ActionId, ActionSpec, ActionState, Effect, Event, Next, Refusal, Report, TaskSpec, Timestamp, WorkerId, Workflow,

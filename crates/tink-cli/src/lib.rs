@@ -1,1 +1,0 @@
-//! tink, the command line: run, lint, create, watch
