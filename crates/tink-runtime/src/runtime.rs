@@ -1,13 +1,14 @@
 //! The contract every engine keeps.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tink_workflow::{ImageRef, Timestamp};
 
-use crate::{ContainerSpec, Identity, LogSink, Progress, RuntimeError};
+use crate::{ContainerSpec, Identity, LogSink, Operation, Progress, RuntimeError};
 
 /// A container engine.
 ///
@@ -24,6 +25,13 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// The registry is asked first; where it cannot serve the image and the engine has it, that is a success and the
     /// registry's error is in [`PullOutcome::Local`].
     async fn pull(&self, image: &ImageRef, progress: &Progress) -> Result<PullOutcome, RuntimeError>;
+
+    /// Takes the images of an archive (`docker save`'s form, or an OCI layout in a tar) and answers with their names.
+    /// Engines that cannot say so.
+    async fn import_archive(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+        let reason = format!("the {} runtime takes no archives", self.name());
+        Err(RuntimeError::permanent(Operation::Import, archive.display().to_string(), reason))
+    }
 
     /// Creates and starts the container. A leftover of the same name and identity is replaced; one that is not ours is
     /// an error. When this returns, the program has been started or the error says why not.

@@ -1,14 +1,17 @@
 //! Giving docker an image that no registry has.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bollard::query_parameters::ImportImageOptions;
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tink_workflow::ImageRef;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
 
 use super::DockerRuntime;
 use super::call::{Failure, FailureKind, SHORT, call};
@@ -17,6 +20,8 @@ use crate::{Operation, RuntimeError};
 
 /// So long nothing may happen, neither in the archive nor in docker.
 const IDLE_MAX: Duration = Duration::from_secs(300);
+/// Read from a file at once.
+const CHUNK_BYTES: usize = 256 * 1024;
 
 impl DockerRuntime {
     /// Loads an image archive (`docker save`'s form, or an OCI layout in a tar, either packed with gzip or not) and answers
@@ -53,6 +58,19 @@ impl DockerRuntime {
                 }
             }
         }
+    }
+
+    /// As [`DockerRuntime::import`], of a file.
+    pub(super) async fn import_file(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+        let subject = archive.display().to_string();
+        let file = File::open(archive).await;
+        let file = file.map_err(|error| RuntimeError::permanent(Operation::Import, &subject, error.to_string()))?;
+        let chunks = stream::try_unfold(file, |mut file| async move {
+            let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+            let length = file.read_buf(&mut chunk).await?;
+            Ok((length > 0).then(|| (chunk.freeze(), file)))
+        });
+        self.import(&subject, chunks).await
     }
 
     /// Whether the daemon has the image, without asking a registry.

@@ -90,6 +90,10 @@ impl Runtime for DockerRuntime {
         self.pull_or_local(image, progress).await
     }
 
+    async fn import_archive(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+        self.import_file(archive).await
+    }
+
     async fn start(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
         self.create_and_start(spec).await
     }

@@ -107,6 +107,10 @@ impl Runtime for EmbeddedRuntime {
         self.pull_image(image, progress).await
     }
 
+    async fn import_archive(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+        Ok(self.import(archive, None).await?.iter().map(ImageRef::to_string).collect())
+    }
+
     async fn start(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
         self.start_container(spec).await
     }
