@@ -19,7 +19,7 @@ use crate::events::{Events, WorkerEvent};
 use crate::journal::{Attempt, Entry, EntryId, HookRun, Journal, JournalError};
 use crate::reporter::ReporterHandle;
 use crate::transport::{Ack, TransportError};
-use crate::{Assignment, Backoff, Clock, Redactor, Report, human_duration};
+use crate::{Assignment, Backoff, Clock, Redactor, Report, error_chain, human_duration};
 
 /// How actions are run.
 #[derive(Clone, Debug)]
@@ -141,7 +141,7 @@ impl Executor {
         if let Err(failure) = stored {
             error!(
                 workflow = %report.workflow, action = %report.action_name,
-                error = &failure as &dyn std::error::Error, "the result cannot be stored and is reported from memory"
+                error = error_chain(&failure), "the result cannot be stored and is reported from memory"
             );
         }
         info!(
@@ -175,11 +175,11 @@ impl Executor {
                 return Err(failure);
             }
             if tries == 1 {
-                warn!(entry = %id, error = &failure as &dyn std::error::Error, "the journal cannot be written");
+                warn!(entry = %id, error = error_chain(&failure), "the journal cannot be written");
             }
             // A full disk is the usual cause, and closed entries are the only thing that may go.
             if let Err(error) = self.journal.prune_to(0, 0).await {
-                warn!(error = &error as &dyn std::error::Error, "closed journal entries could not be removed");
+                warn!(error = error_chain(&error), "closed journal entries could not be removed");
             }
             tokio::time::sleep(backoff.pause()).await;
         }
@@ -194,7 +194,7 @@ impl Executor {
                 "the action's container could not be removed; the worker tries again after its next start"
             );
         } else if let Err(error) = self.journal.removed(entry.id).await {
-            warn!(entry = %entry.id, error = &error as &dyn std::error::Error, "a removal could not be stored");
+            warn!(entry = %entry.id, error = error_chain(&error), "a removal could not be stored");
         }
     }
 

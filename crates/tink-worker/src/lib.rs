@@ -26,6 +26,7 @@ mod clock;
 pub mod config;
 #[cfg(test)]
 mod doubles;
+mod error_chain;
 mod events;
 mod executor;
 mod human_duration;
@@ -42,6 +43,7 @@ pub use assignment::Assignment;
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
+pub use error_chain::error_chain;
 pub use events::{EventStream, Events, Observer, WorkerEvent, event_channel};
 pub use executor::ExecutorSettings;
 pub use human_duration::human_duration;

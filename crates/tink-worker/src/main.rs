@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice, SelectError};
 use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation};
 use tink_worker::transport::grpc::{GrpcSettings, v2025::Transport2025};
-use tink_worker::{Backoff, CancellationToken, Redactor, Settings, Worker, logging, state_dir};
+use tink_worker::{Backoff, CancellationToken, Redactor, Settings, Worker, error_chain, logging, state_dir};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -61,11 +61,15 @@ async fn work(config: &Config) -> ExitCode {
     let transport = match Transport2025::new(&grpc_settings(config), config.id.clone()) {
         Ok(transport) => Arc::new(transport),
         Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "the connection to the server cannot be set up");
+            error!(error = error_chain(&error), "the connection to the server cannot be set up");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
     let state_dir = state_dir::usable(&config.state_dir);
+    let _lock = tokio::select! {
+        lock = only_worker(&state_dir) => lock,
+        () = stop.cancelled() => return ExitCode::SUCCESS,
+    };
     let options = engine_options(config, &state_dir);
     let runtime = tokio::select! {
         runtime = engine(config, &state_dir, &options) => match runtime {
@@ -87,9 +91,29 @@ async fn work(config: &Config) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "the journal cannot be opened");
+            error!(error = error_chain(&error), "the journal cannot be opened");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Waits until no other worker uses the state directory: two would take each other's actions up.
+async fn only_worker(state_dir: &Path) -> Option<state_dir::Lock> {
+    let mut said = false;
+    loop {
+        match state_dir::lock(state_dir) {
+            Ok(Some(lock)) => return Some(lock),
+            Ok(None) if said => {}
+            Ok(None) => {
+                said = true;
+                warn!(path = %state_dir.display(), "another worker uses the state directory; waiting for its end");
+            }
+            Err(error) => {
+                warn!(path = %state_dir.display(), %error, "the state directory cannot be locked and is used all the same");
+                return None;
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

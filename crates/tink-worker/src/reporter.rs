@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use crate::events::{Events, WorkerEvent};
 use crate::journal::{EntryId, Journal};
 use crate::transport::{Ack, Transport, TransportError};
-use crate::{Assignment, Report};
+use crate::{Assignment, Report, error_chain};
 use lane::{Item, Kind, Lane};
 
 /// Errors and passed-over offers after which a result is given up.
@@ -223,7 +223,7 @@ impl Reporter {
         }
         if let Err(error) = closed {
             // The report is repeated after the next start, which changes nothing on the server.
-            warn!(entry = %entry, error = &error as &dyn std::error::Error, "the acknowledgement could not be stored");
+            warn!(entry = %entry, error = error_chain(&error), "the acknowledgement could not be stored");
         }
         let accepted = *ack == Ack::Accepted;
         self.events.emit(&WorkerEvent::Reported { assignment: Arc::clone(assignment), state: report.state, accepted });

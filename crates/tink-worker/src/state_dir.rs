@@ -1,5 +1,6 @@
 //! Where the journal can be.
 
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +44,25 @@ pub fn engine_in_use(state_dir: &Path) -> Option<String> {
     open.last().and_then(|entry| entry.container).map(|record| record.runtime)
 }
 
+/// The right to use a state directory, kept until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes the right to use a state directory; `None` while another worker has it.
+///
+/// # Errors
+/// When the file system has no locks, or the directory cannot be written.
+pub fn lock(state_dir: &Path) -> std::io::Result<Option<Lock>> {
+    let file = File::options().write(true).create(true).truncate(false).open(state_dir.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Lock { _file: file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 fn probe(path: &Path) -> std::io::Result<()> {
     RealDisk.create_dir(path)?;
     let owner = std::fs::metadata(path)?.uid();
@@ -65,6 +85,16 @@ mod tests {
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert_ne!(usable(&file.join("below")), file.join("below"));
+    }
+
+    #[test]
+    fn a_state_directory_is_used_by_one_worker_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path()).unwrap();
+        assert!(held.is_some());
+        assert!(lock(dir.path()).unwrap().is_none());
+        drop(held);
+        assert!(lock(dir.path()).unwrap().is_some());
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ use crate::executor::{Executor, ExecutorSettings, Outcome};
 use crate::journal::{Disk, EntryId, Journal, JournalError, JournalLimits, Phase, RealDisk};
 use crate::reporter::{Reporter, ReporterHandle};
 use crate::transport::{Next, Transport, TransportError};
-use crate::{Backoff, Clock, Report, SystemClock};
+use crate::{Backoff, Clock, Report, SystemClock, error_chain};
 use link::Link;
 
 /// Everything a worker needs beside its transport and its engine.
@@ -295,7 +295,7 @@ impl Dispatcher {
     fn journal_failed(&mut self, failure: &JournalError) {
         if !std::mem::replace(&mut self.journal_failing, true) {
             error!(
-                error = failure as &dyn std::error::Error,
+                error = error_chain(failure),
                 "the journal cannot be written and nothing is started without it; free or remount the state directory"
             );
         }

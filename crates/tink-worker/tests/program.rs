@@ -1,5 +1,7 @@
 //! The program itself: what it prints, how it ends.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -49,7 +51,7 @@ fn a_configuration_that_cannot_be_used_ends_with_64_and_says_why() {
 struct Running {
     child: Child,
     log: BufReader<ChildStdout>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Running {
@@ -63,7 +65,7 @@ impl Running {
             .spawn()
             .unwrap();
         let log = BufReader::new(child.stdout.take().unwrap());
-        Self { child, log, _dir: dir }
+        Self { child, log, dir }
     }
 
     /// Reads the log up to a line that holds these words.
@@ -110,4 +112,18 @@ fn a_worker_without_a_server_says_so_once_and_ends_on_a_signal() {
     worker.signal("TERM");
     worker.wait_for("worker ends");
     assert_eq!(worker.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_second_worker_on_the_same_state_directory_waits() {
+    let mut first = Running::start(&["-runtime", "embedded"]);
+    first.wait_for("worker starts");
+    let shared = first.dir.path().to_str().unwrap().to_owned();
+    let mut second = Running::start(&["-runtime", "embedded", "-state-dir", &shared]);
+    second.wait_for("another worker uses the state directory");
+    first.signal("TERM");
+    assert_eq!(first.child.wait().unwrap().code(), Some(0));
+    second.wait_for("worker starts");
+    second.signal("TERM");
+    assert_eq!(second.child.wait().unwrap().code(), Some(0));
 }

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::output::Output;
 use super::{End, Run, message, until};
 use crate::Backoff;
+use crate::error_chain;
 use crate::events::WorkerEvent;
 
 /// Beyond the grace, for an engine to carry a stop out before it is asked again.
@@ -60,7 +61,7 @@ impl Run<'_> {
             // It runs, and it can be found by its identity: the attempt is on disk.
             warn!(
                 action = %self.assignment.name, container = record.container,
-                error = &error as &dyn std::error::Error, "the container's record cannot be stored"
+                error = error_chain(&error), "the container's record cannot be stored"
             );
         }
         self.entry.container = Some(record.clone());
@@ -182,7 +183,7 @@ impl Run<'_> {
         if self.entry.stopping.is_none()
             && let Err(error) = self.executor.journal.stopping(self.id, "timeout".to_owned()).await
         {
-            warn!(entry = %self.id, error = &error as &dyn std::error::Error, "a stop could not be stored");
+            warn!(entry = %self.id, error = error_chain(&error), "a stop could not be stored");
         }
     }
 
@@ -218,7 +219,7 @@ impl Run<'_> {
         if let Some(status) = &status {
             let (id, journal) = (self.id, &self.executor.journal);
             if let Err(error) = self.executor.persist(id, || journal.exit(id, status.clone())).await {
-                warn!(entry = %id, error = &error as &dyn std::error::Error, "the exit could not be stored");
+                warn!(entry = %id, error = error_chain(&error), "the exit could not be stored");
             }
             self.entry.exit = Some(status.clone());
         }

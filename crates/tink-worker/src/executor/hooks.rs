@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::container::{Waited, follow, wait};
 use super::output::Output;
 use super::{Run, message};
+use crate::error_chain;
 use crate::journal::HookRun;
 
 impl Run<'_> {
@@ -67,7 +68,7 @@ impl Run<'_> {
     async fn note_hook(&mut self, hook: HookRun) {
         let (id, journal) = (self.id, &self.executor.journal);
         if let Err(error) = self.executor.persist(id, || journal.hook(id, hook.clone())).await {
-            warn!(entry = %id, error = &error as &dyn std::error::Error, "a hook could not be stored");
+            warn!(entry = %id, error = error_chain(&error), "a hook could not be stored");
         }
         self.entry.hook = Some(hook);
     }

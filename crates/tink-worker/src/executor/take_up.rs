@@ -13,7 +13,7 @@ use super::output::Output;
 use super::{Executor, Outcome, Run};
 use crate::events::WorkerEvent;
 use crate::journal::{Entry, Phase};
-use crate::{Backoff, Report};
+use crate::{Backoff, Report, error_chain};
 
 /// What became of a container of an earlier life.
 enum Found {
@@ -51,7 +51,7 @@ impl Executor {
                 let tail = run.rest_of_output(&record).await;
                 let (id, journal) = (run.id, &self.journal);
                 if let Err(error) = self.persist(id, || journal.exit(id, status.clone())).await {
-                    warn!(entry = %id, error = &error as &dyn std::error::Error, "the exit could not be stored");
+                    warn!(entry = %id, error = error_chain(&error), "the exit could not be stored");
                 }
                 run.entry.exit = Some(status);
                 run.conclude_found(tail).await
@@ -126,7 +126,7 @@ impl Run<'_> {
                     return Ok(Found::Gone("it was never started, or the machine was rebooted".to_owned()));
                 };
                 if let Err(error) = self.executor.journal.container(self.id, record.clone()).await {
-                    warn!(entry = %self.id, error = &error as &dyn std::error::Error, "a record could not be stored");
+                    warn!(entry = %self.id, error = error_chain(&error), "a record could not be stored");
                 }
                 self.entry.container = Some(record.clone());
                 record

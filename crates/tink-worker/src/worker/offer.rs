@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::{Dispatcher, HELD};
 use crate::Assignment;
+use crate::error_chain;
 use crate::events::WorkerEvent;
 use crate::journal::{Entry, Phase};
 use crate::transport::{Next, TransportError};
@@ -86,7 +87,7 @@ impl Dispatcher {
         for entry in self.journal.entries().into_iter().filter(|entry| entry.phase() == Phase::Assigned) {
             let note = "never started: the server went on to another action".to_owned();
             if let Err(error) = self.journal.close(entry.id, note).await {
-                warn!(entry = %entry.id, error = &error as &dyn std::error::Error, "an entry could not be closed");
+                warn!(entry = %entry.id, error = error_chain(&error), "an entry could not be closed");
             }
         }
     }
