@@ -1,4 +1,42 @@
 //! OCI images without an engine: registries, streaming pull, and a store of unpacked layers ready for overlayfs.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), tink_image::ImageError> {
+//! use std::path::Path;
+//! use tink_image::{Budget, ImageRef, Progress, PullSource, Registries, RegistryConfig, Store};
+//!
+//! let registries = Registries::new(RegistryConfig::default())?;
+//! let store = Store::open(Path::new("/run/tink/images"), Budget::bytes(1 << 30))?;
+//! let name = ImageRef::parse("quay.io/tinkerbell/actions/writefile:latest").unwrap();
+//! let pulled = store.pull(&registries, &name, &Progress::none()).await?;
+//! if let PullSource::LocalAfter(error) = &pulled.source {
+//!     eprintln!("the registry failed, the image that is here will do: {}", error.chain());
+//! }
+//! // `layers` are overlayfs's lower directories, lowest first; they stay while `pulled.image` exists.
+//! println!("{:?} {:?}", pulled.image.layers, pulled.image.config.config.entrypoint);
+//! # Ok(()) }
+//! ```
+//!
+//! # How a layer travels
+//!
+//! The connection's bytes go through a bounded channel to a thread of the layer's own, which hashes, inflates, hashes
+//! again and writes files in one pass. Nothing compressed is kept. The directory lies in `tmp` until blob digest, size
+//! and content digest (`diff_id`) are verified; one rename then makes it part of the store. A broken connection is resumed
+//! by a range request, at the same endpoint or the next. A layer whose digest is wrong is fetched once more, from the
+//! next endpoint if there is one.
+//!
+//! # Why an HTTP client of our own
+//!
+//! The parts that are hard are ours in any case: the order of mirrors and their capabilities, going on with half a
+//! blob at another host, credentials that stay with one host, plain HTTP only where it is allowed, errors that say
+//! which endpoint failed how. A registry crate over a general HTTP client would add its own token cache, TLS set-up
+//! and redirects to work around, and size. So this is hyper, which the gRPC side needs as well, with rustls and ring.
+//!
+//! # Limits
+//!
+//! This crate mounts nothing and runs nothing. It does not verify signatures. It reads Docker's and OCI's image
+//! formats, but not Docker's schema 1, encrypted layers or lazily loaded ones. Host names are
+//! resolved by the C library. SOCKS proxies, refresh tokens and credential helpers are not supported. Unpacking needs root, as layers hold files of any owner.
 
 mod build;
 mod digest;

@@ -1,4 +1,5 @@
 //! Pulling from a real registry.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
 
 mod support;
 

@@ -118,8 +118,9 @@ fn effective(views: &[View], path: &[u8]) -> Result<Option<(usize, usize)>, Errn
 
 fn look(view: &View, path: &[u8]) -> Result<Look, Errno> {
     let mut here = view.root.try_clone().map_err(|_| Errno::MFILE)?;
-    let mut opaque = is_opaque(&here);
+    let mut opaque = false;
     for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+        opaque |= is_opaque(&here);
         match rustix::fs::statat(&here, part, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(if opaque { Look::Hidden } else { Look::Absent }),
             Err(errno) => return Err(errno),
@@ -127,7 +128,6 @@ fn look(view: &View, path: &[u8]) -> Result<Look, Errno> {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => return Ok(Look::Hidden),
             Ok(_) => here = open(&here, part)?,
         }
-        opaque |= is_opaque(&here);
     }
     Ok(Look::Directory { explicit: !view.implicit.contains(path), opaque })
 }

@@ -1,6 +1,8 @@
 //! What the integration tests share: a real registry on loopback, and images to put into it.
 #![expect(dead_code, reason = "each test binary uses its own part of this module")]
 
+pub mod server;
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
