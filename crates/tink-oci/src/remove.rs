@@ -1,18 +1,20 @@
 //! Removing what a container left.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, WaitOptions, waitpid};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
 
 use crate::record::Record;
 use crate::spec::{SPEC_FILE, Spec};
-use crate::status::is_locked;
+use crate::status::{LOCK_FILE, is_locked};
 use crate::stop::{StopError, stop};
-use crate::watch::Watch;
 use crate::{cgroup, mountinfo};
 
 /// How long the shim may take to clean up behind the exit it wrote.
@@ -48,19 +50,18 @@ pub async fn remove(dir: &Path) -> Result<(), RemoveError> {
     }
 }
 
-/// Waits for the shim, which cleans up for a moment after it wrote the exit.
+/// Waits for the shim, which cleans up for a moment after it wrote the exit: until its lock is free.
 async fn shim_end(dir: &Path) -> Result<(), RemoveError> {
-    let watching = |source| RemoveError::Shim { dir: dir.to_owned(), source };
-    let deadline = Instant::now() + SHIM_DEADLINE;
-    loop {
-        let mut watch = Watch::new(dir, &[dir.to_owned()]).map_err(watching)?;
-        if !is_locked(dir).map_err(watching)? {
-            return Ok(());
-        }
-        match timeout_at(deadline, watch.changed()).await {
-            Ok(changed) => changed.map_err(watching)?,
-            Err(_) => return Err(watching(std::io::ErrorKind::TimedOut.into())),
-        }
+    let waiting = |source| RemoveError::Shim { dir: dir.to_owned(), source };
+    if !is_locked(dir).map_err(waiting)? {
+        return Ok(());
+    }
+    let lock = File::open(dir.join(LOCK_FILE)).map_err(waiting)?;
+    let locked = spawn_blocking(move || retry_on_intr(|| flock(&lock, FlockOperation::LockShared)));
+    match timeout(SHIM_DEADLINE, locked).await {
+        Ok(Ok(locked)) => locked.map_err(|error| waiting(error.into())),
+        Ok(Err(_)) => Err(waiting(std::io::ErrorKind::Interrupted.into())),
+        Err(_) => Err(waiting(std::io::ErrorKind::TimedOut.into())),
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::exit::ExitStatus;
 use crate::record::{Record, RecordError};
-use crate::watch::Watch;
+use crate::watch::{Watch, ended};
 
 /// The file the shim holds locked for as long as it lives: the one sign of life that no reuse of process numbers, no
 /// reboot and no other PID namespace can fake.
@@ -52,14 +52,24 @@ pub fn status(dir: &Path) -> Result<Status, StatusError> {
 /// The container is gone without an exit, or its state directory cannot be read or watched.
 pub async fn wait(dir: &Path) -> Result<ExitStatus, WaitError> {
     let watching = |source| WaitError::Watch { dir: dir.to_owned(), source };
+    let mut watch: Option<Watch> = None;
     loop {
-        // Made before the look, so that nothing happens unseen between the two; anew in each round, since a container
-        // that is starting has no record of its shim yet.
-        let mut watch = Watch::new(dir, &[dir.to_owned()]).map_err(watching)?;
-        match status(dir)? {
+        let shim = match status(dir)? {
             Status::Exited(exit) => return Ok(*exit),
             Status::Gone => return Err(WaitError::Gone { dir: dir.to_owned() }),
-            Status::Starting | Status::Running(_) => watch.changed().await.map_err(watching)?,
+            Status::Starting => None,
+            Status::Running(record) => Some(record.shim),
+        };
+        match (shim, &mut watch) {
+            (_, Some(made)) => {
+                made.changed().await.map_err(watching)?;
+                // Made anew in the next round: what was starting has a record of its shim by then.
+                watch = None;
+            }
+            (Some(shim), None) if ended(shim).await.map_err(watching)? => {}
+            // Starting, just ended, or another PID namespace's: the directory tells. Looked at once more before waiting, so
+            // that nothing happens unseen in between.
+            (_, None) => watch = Some(Watch::new(dir, &[dir.to_owned()]).map_err(watching)?),
         }
     }
 }

@@ -8,6 +8,7 @@ use rustix::fs::inotify;
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
+use crate::process::ProcessId;
 use crate::record::Record;
 use crate::sys;
 
@@ -61,6 +62,16 @@ impl Watch {
             ended = ended => ended,
         }
     }
+}
+
+/// Waits until a process has ended; `false`, at once, if it is not there (any more, or in our PID namespace).
+///
+/// Cheaper than a [`Watch`]: the kernel takes milliseconds to close an inotify descriptor.
+pub(crate) async fn ended(process: ProcessId) -> std::io::Result<bool> {
+    let Some(handle) = process.open()? else { return Ok(false) };
+    let handle = sys::await_readable(handle)?;
+    handle.readable().await?.retain_ready();
+    Ok(true)
 }
 
 /// Takes all events there are: which they were does not matter.

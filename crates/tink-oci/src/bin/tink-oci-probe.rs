@@ -1,7 +1,7 @@
 //! The launcher that the tests of this crate start: it is, as the worker is, a binary that can be started again as the shim.
 //!
 //! `tink-oci-probe launch SPEC.json` prints the record; `tink-oci-probe exec DIR [-t] PROGRAM…` runs a program;
-//! `tink-oci-probe noise SPEC.json COUNT` launches COUNT containers like SPEC beside threads that allocate all the time.
+//! `tink-oci-probe noise SPEC.json COUNT` launches COUNT containers like SPEC beside threads that allocate all the time, `tink-oci-probe bench SPEC.json COUNT` without such threads; both print the times.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,8 +19,9 @@ fn main() -> ExitCode {
         ["launch", spec] => launch(Path::new(spec)),
         ["exec", dir, "-t", program @ ..] => exec(Path::new(dir), program, true),
         ["exec", dir, program @ ..] => exec(Path::new(dir), program, false),
-        ["noise", spec, count] => noise(Path::new(spec), count),
-        _ => Err("usage: tink-oci-probe launch|exec|noise …".to_owned()),
+        ["noise", spec, count] => noise(Path::new(spec), count, 4),
+        ["bench", spec, count] => noise(Path::new(spec), count, 0),
+        _ => Err("usage: tink-oci-probe launch|exec|noise|bench …".to_owned()),
     };
     match result {
         Ok(code) => code,
@@ -63,11 +64,11 @@ fn open_files() -> usize {
 }
 
 /// Every container must start, end with 0 and be removed, whatever the other threads hold locked meanwhile.
-fn noise(spec: &Path, count: &str) -> Result<ExitCode, String> {
+fn noise(spec: &Path, count: &str, threads: usize) -> Result<ExitCode, String> {
     static DONE: AtomicBool = AtomicBool::new(false);
     let base = read(spec)?;
     let count: u32 = count.parse().map_err(|_| "COUNT is a number".to_owned())?;
-    let threads: Vec<_> = (0..4_usize)
+    let threads: Vec<_> = (0..threads)
         .map(|seed| {
             std::thread::spawn(move || {
                 while !DONE.load(Ordering::Relaxed) {
@@ -79,20 +80,25 @@ fn noise(spec: &Path, count: &str) -> Result<ExitCode, String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let open_before = open_files();
-    let started = std::time::Instant::now();
+    let mut times = Vec::new();
     for number in 0..count {
         let dir: PathBuf = base.dir.with_extension(number.to_string());
         let spec = Spec { id: format!("{}-{number}", base.id), dir: dir.clone(), ..base.clone() };
         runtime.block_on(async {
+            let started = std::time::Instant::now();
             let record = tink_oci::launch(spec).await.map_err(|error| format!("{number}: {error}"))?;
             let exit = wait(&dir).await.map_err(|error| format!("{number}: {error}"))?;
+            times.push(started.elapsed());
             if exit.code() != 0 || !matches!(status(&dir), Ok(Status::Exited(_))) {
                 return Err(format!("{number}: {exit:?} of {record:?}"));
             }
             remove(&dir).await.map_err(|error| format!("{number}: {error}"))
         })?;
     }
-    println!("{count} containers, {:.2} ms each", started.elapsed().as_secs_f64() * 1000.0 / f64::from(count));
+    times.sort_unstable();
+    let ms = |at: usize| times.get(at).map_or(0.0, |time| time.as_secs_f64() * 1000.0);
+    let (first, median, last) = (ms(0), ms(times.len() / 2), ms(times.len().saturating_sub(1)));
+    println!("{count} containers, start to exit: median {median:.2} ms, {first:.2} to {last:.2} ms");
     let open_after = open_files();
     if open_before != open_after {
         return Err(format!("{open_before} descriptors before, {open_after} after"));

@@ -25,8 +25,8 @@ const LINKS: [(&str, &str); 6] = [
 /// Makes a node for every device the host has now. Devices that appear later (partitions made by the container itself)
 /// do not appear here; templates that partition bind `/dev`.
 pub(super) fn fill(root: &Root) -> Result<(), StartFailure> {
+    let dev = root.locate("/dev".as_ref(), Missing::Directory).doing(|| "open /dev".to_owned())?;
     for (name, target) in LINKS {
-        let dev = root.locate("/dev".as_ref(), Missing::Directory).doing(|| "open /dev".to_owned())?;
         symlinkat(target, &dev, name).doing(|| format!("link /dev/{name} to {target}"))?;
     }
     let mut todo = vec![PathBuf::from("/dev")];

@@ -20,7 +20,7 @@ pub(super) struct Ending {
     pub(super) started_ms: u64,
 }
 
-/// Cleans up and writes the exit. When the exit can be read, the container's processes, mounts and cgroups are gone.
+/// Cleans up, but for the container's own layer, and writes the exit. When the exit can be read, the container's processes, mounts and cgroups are gone.
 pub(super) fn finish(owner: &mut Owner, ending: Ending) {
     let oom = cgroup::oom_kills(&owner.cgroups).is_some_and(|kills| kills > 0);
     if let Some(own) = owner.own_cgroup.take() {
@@ -40,7 +40,6 @@ pub(super) fn finish(owner: &mut Owner, ending: Ending) {
         unkillable: ending.unkillable,
     };
     save(owner, &exit);
-    remove_layer(owner);
 }
 
 /// The exit must not be lost for want of a few bytes: what the container wrote, and then its log, make room for it.
@@ -66,7 +65,7 @@ fn save(owner: &mut Owner, exit: &ExitStatus) {
 }
 
 /// Removes the container's own layer. Where it is in memory, it went with the container's mounts.
-fn remove_layer(owner: &Owner) {
+pub(super) fn remove_layer(owner: &Owner) {
     for path in [UPPER_DIR, WORK_DIR].map(|name| owner.dir.join(name)) {
         if let Err(error) = std::fs::remove_dir_all(&path)
             && error.kind() != std::io::ErrorKind::NotFound

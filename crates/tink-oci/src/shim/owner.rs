@@ -1,7 +1,7 @@
 //! The shim's life, from the fork that makes it to the container's exit.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,9 +10,10 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{chdir, getpid, set_child_subreaper, setsid};
 use rustix::stdio::dup2_stdout;
+use rustix::thread::move_into_link_name_space;
 
 use super::child::{self, Role, Started};
-use super::finish::{Ending, finish};
+use super::finish::{Ending, finish, remove_layer};
 use super::output::Output;
 use super::supervise::{Supervised, supervise};
 use crate::boot;
@@ -71,6 +72,7 @@ fn run(dir: &Path, alone: &OneThread) -> ExitCode {
             note(&format!("{failure}"));
             let outcome = Outcome::NotStarted { failure: failure.clone() };
             finish(&mut owner, ending(outcome, 0));
+            remove_layer(&owner);
             // Last, so that nothing is left when the launcher hears of it.
             Message::Failed(failure).send(&mut launcher);
             return ExitCode::FAILURE;
@@ -85,6 +87,18 @@ fn run(dir: &Path, alone: &OneThread) -> ExitCode {
     // is busy any more when the exit can be read.
     drop(mounts);
     finish(&mut owner, ending(outcome, unkillable));
+    end(&owner, alone)
+}
+
+/// Ends, which is what waiters wait for, and leaves the removal of what the container wrote to a process of its own, which
+/// inherits the lock and holds it until that is done.
+fn end(owner: &Owner, alone: &OneThread) -> ExitCode {
+    // Children would still be born into the container's PID namespace, which is dead.
+    let forked =
+        move_into_link_name_space(owner.own_pids.as_fd(), None).map_err(Into::into).and_then(|()| sys::fork(alone));
+    if !matches!(forked, Ok(Forked::Parent(_))) {
+        remove_layer(owner);
+    }
     ExitCode::SUCCESS
 }
 
@@ -98,6 +112,8 @@ pub(super) struct Owner {
     pub(super) log: LogWriter,
     pub(super) output: Output,
     pub(super) signals: SignalFd,
+    /// The PID namespace that the shim itself is in.
+    own_pids: File,
     /// Held until the process ends: the sign of life.
     _lock: File,
 }
@@ -118,6 +134,7 @@ impl Owner {
                 .doing(|| "watch signals".to_owned())?;
         // Without CAP_SYS_RESOURCE it stays as it is.
         let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
+        let own_pids = File::open("/proc/self/ns/pid").doing(|| "hold the own PID namespace".to_owned())?;
         let spec = read_spec(dir)?;
         let log =
             LogWriter::create(&dir.join(LOG_DIR), spec.log).doing(|| format!("make the log in {}", dir.display()))?;
@@ -128,7 +145,7 @@ impl Owner {
         for reason in left_out {
             note(&format!("left out a cgroup hierarchy: {reason}"));
         }
-        Ok(Self { dir: dir.to_owned(), spec, cgroups, own_cgroup, log, output, signals, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), spec, cgroups, own_cgroup, log, output, signals, own_pids, _lock: lock })
     }
 }
 
