@@ -1,16 +1,17 @@
 //! Workers: who was seen, and at what they work.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tink_proto::admin::worker_service_server::WorkerService;
 use tink_proto::admin::{ListWorkersRequest, ListWorkersResponse, Worker};
-use tink_workflow::{ActionState, WorkerId};
+use tink_workflow::{ActionState, WorkerId, WorkflowState};
 use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::engine::Engine;
 use crate::services::timestamp::to_wire as time;
-use crate::store::{StoreError, StoredWorker};
+use crate::store::{StoreError, StoredWorker, WorkflowFilter};
 
 /// The service.
 pub struct Workers {
@@ -23,11 +24,25 @@ impl Workers {
         Self { engine }
     }
 
-    async fn describe(&self, worker: StoredWorker) -> Result<Worker, StoreError> {
-        let running = self.running(&worker.id).await?;
-        let connected = running.is_some() || self.engine.waiters.is_held(&worker.id);
-        let (workflow_id, action_name) = running.unwrap_or_default();
-        Ok(Worker {
+    /// The workflow and action at which each busy worker works.
+    async fn busy(&self) -> Result<HashMap<WorkerId, (String, String)>, StoreError> {
+        let filter = WorkflowFilter { states: vec![WorkflowState::Running], ..WorkflowFilter::default() };
+        let (running, _) = self.engine.store.workflows(&filter).await?;
+        let mut busy = HashMap::new();
+        for stored in &running {
+            let actions = stored.workflow.actions().filter(|(_, action)| action.state == ActionState::Running);
+            for (task, action) in actions {
+                busy.insert(task.worker.clone(), (stored.workflow.id.to_string(), action.spec.name.clone()));
+            }
+        }
+        Ok(busy)
+    }
+
+    fn describe(&self, worker: StoredWorker, busy: &mut HashMap<WorkerId, (String, String)>) -> Worker {
+        let works_at = busy.remove(&worker.id);
+        let connected = works_at.is_some() || self.engine.waiters.is_held(&worker.id);
+        let (workflow_id, action_name) = works_at.unwrap_or_default();
+        Worker {
             id: worker.id.into(),
             first_seen: Some(time(worker.first_seen)),
             last_seen: Some(time(worker.last_seen)),
@@ -36,19 +51,7 @@ impl Workers {
             workflow_id,
             action_name,
             attributes_json: worker.attributes_json,
-        })
-    }
-
-    /// The workflow and action at which a worker works.
-    async fn running(&self, worker: &WorkerId) -> Result<Option<(String, String)>, StoreError> {
-        let open = self.engine.store.open_workflows_of(worker).await?;
-        Ok(open.iter().find_map(|stored| {
-            let (_, action) = stored
-                .workflow
-                .actions()
-                .find(|(task, action)| task.worker == *worker && action.state == ActionState::Running)?;
-            Some((stored.workflow.id.to_string(), action.spec.name.clone()))
-        }))
+        }
     }
 }
 
@@ -56,10 +59,9 @@ impl Workers {
 impl WorkerService for Workers {
     async fn list(&self, _: Request<ListWorkersRequest>) -> Result<Response<ListWorkersResponse>, Status> {
         self.engine.flush_presence().await.map_err(status::of_store)?;
-        let mut workers = Vec::new();
-        for worker in self.engine.store.workers().await.map_err(status::of_store)? {
-            workers.push(self.describe(worker).await.map_err(status::of_store)?);
-        }
+        let mut busy = self.busy().await.map_err(status::of_store)?;
+        let workers = self.engine.store.workers().await.map_err(status::of_store)?;
+        let workers = workers.into_iter().map(|worker| self.describe(worker, &mut busy)).collect();
         Ok(Response::new(ListWorkersResponse { workers }))
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::super::StoreError;
 
 /// Connections at most. SQLite reads are short and the file is in the page cache: more would only wait for a core.
-const READERS_MAX: usize = 4;
+const READERS_MAX: u32 = 4;
 
 pub struct Readers {
     file: PathBuf,
@@ -19,7 +19,17 @@ pub struct Readers {
 
 impl Readers {
     pub fn new(file: PathBuf) -> Self {
-        Self { file, idle: Arc::default(), permits: Arc::new(Semaphore::new(READERS_MAX)) }
+        Self { file, idle: Arc::default(), permits: Arc::new(Semaphore::new(READERS_MAX as usize)) }
+    }
+
+    /// Lets reads under way finish and closes their connections. The last connection that is closed puts the WAL into the
+    /// data file, which must be the writer's: a reader cannot.
+    pub async fn close(&self) {
+        // Fails when it is closed already.
+        let all = self.permits.acquire_many(READERS_MAX).await;
+        self.permits.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        drop(all);
     }
 
     /// Runs `read` in one read transaction: everything it sees is of one moment.

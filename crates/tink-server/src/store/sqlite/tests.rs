@@ -43,12 +43,14 @@ store_contract!(temporary, Box::new(open(&Place::Temporary).unwrap()));
 
 #[tokio::test]
 async fn a_store_that_is_opened_again_has_everything() {
-    let (_directory, _, place) = in_directory();
+    let (_directory, file, place) = in_directory();
     let store = open(&place).unwrap();
     let workflow = contract::workflow("w", 0, &[("m", 2)]);
     let created = contract::event("w", "created", "");
     store.create_workflow(workflow.clone(), "{\"a\":1}".into(), vec![created]).await.unwrap();
+    store.workflow(&workflow.id).await.unwrap();
     store.close().await;
+    assert!(!file.with_extension("db-wal").exists(), "one file can be copied, also after reads");
     drop(store);
     let store = open(&place).unwrap();
     let stored = store.workflow(&workflow.id).await.unwrap().unwrap();
