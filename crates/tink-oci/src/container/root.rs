@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path};
@@ -113,7 +113,13 @@ impl Root {
     /// Writes a file, made where missing, links followed.
     pub(crate) fn write(&self, path: &Path, text: &str) -> std::io::Result<()> {
         let found = self.locate(path, Missing::File)?;
-        std::fs::write(mount_point(&found), text)
+        let mut file = File::options().write(true).open(mount_point(&found))?;
+        file.write_all(text.as_bytes())?;
+        // Not truncated when opened: ext4 would wait for the disk when a file that was truncated and written is closed.
+        if file.metadata()?.len() > text.len() as u64 {
+            file.set_len(text.len() as u64)?;
+        }
+        Ok(())
     }
 
     /// Whether there is something at `path`, links in its last part not followed.
@@ -191,6 +197,16 @@ mod tests {
         let root = Root::open(&dir.path().join("root")).unwrap();
         root.write(Path::new("/dangling"), "x").unwrap();
         assert_eq!(std::fs::read_to_string(dir.path().join("root/run/deep/file")).unwrap(), "x");
+    }
+
+    #[test]
+    fn a_shorter_text_replaces_a_longer_one() {
+        let dir = image();
+        let root = Root::open(&dir.path().join("root")).unwrap();
+        for text in ["long and longer", "short", ""] {
+            root.write(Path::new("/etc/file"), text).unwrap();
+            assert_eq!(root.read(Path::new("/etc/file"), 100).unwrap().as_deref(), Some(text));
+        }
     }
 
     #[test]
