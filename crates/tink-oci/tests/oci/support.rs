@@ -137,7 +137,11 @@ impl Drop for Trial {
             return;
         }
         removed.unwrap();
-        assert_eq!(leftovers(&self.spec.id, self.base.path()), Vec::<String>::new(), "left behind by {id}");
+        // A process lets go of its lock, which `remove` waits for, a moment before it is gone from the list of processes.
+        let left = (0..1000).map(|_| leftovers(&self.spec.id, self.base.path())).find(Vec::is_empty);
+        if left.is_none() {
+            assert_eq!(leftovers(&self.spec.id, self.base.path()), Vec::<String>::new(), "left behind by {id}");
+        }
     }
 }
 
