@@ -167,3 +167,15 @@ async fn a_container_that_ended_unseen_while_nobody_waited_has_its_exit() {
     }
     stop(trial.dir(), Duration::from_secs(1)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_launcher_of_real_time_priority_can_launch() {
+    // The machine's cpu controller may refuse such processes; the container then goes without it.
+    let trial = Trial::shell("echo up");
+    let path = trial.host_dir().join("spec.json");
+    std::fs::write(&path, serde_json::to_vec(&trial.spec).unwrap()).unwrap();
+    let probe = env!("CARGO_BIN_EXE_tink-oci-probe");
+    crate::support::host_shell(&format!("chrt -f 1 {probe} launch {}", path.display()));
+    assert_eq!(wait(trial.dir()).await.unwrap().code(), 0);
+    assert_eq!(trial.text(), "up");
+}
