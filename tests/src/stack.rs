@@ -44,12 +44,11 @@ impl<'r> Stack<'r> {
             .arg("--data")
             .arg(self.store.as_os_str())
             .start(self.run)?;
-        let line = server.wait_for_line("\"grpc_address\"", DEADLINE)?;
+        let line = server.wait_for_line("tink-server started", DEADLINE)?;
         let line: Value = serde_json::from_str(&line).with_context(|| format!("the server logged {line:?}"))?;
-        let fields = line.get("fields").unwrap_or(&line);
-        let field = |name: &str| fields[name].as_str().map(str::to_owned).with_context(|| format!("no {name}: {line}"));
-        self.grpc = field("grpc_address")?;
-        self.http = field("http_address")?;
+        let field = |name: &str| line[name].as_str().map(str::to_owned).with_context(|| format!("no {name}: {line}"));
+        self.grpc = field("grpc")?;
+        self.http = field("http")?;
         self.server = Some(server);
         Ok(())
     }

@@ -28,7 +28,12 @@ fn up_runs_the_hello_example_to_success_on_both_runtimes() -> Result<()> {
             let up = tink(run, &args)?;
             assert_eq!(up.code, Some(0), "{}{}", up.stdout, up.stderr);
             for wanted in ["hello, hello-machine", "5 of 5", "goodbye", "workflow hello SUCCESS"] {
-                ensure!(up.stdout.contains(wanted), "{wanted:?} is missing with {runtime:?}:\n{}{}", up.stdout, up.stderr);
+                ensure!(
+                    up.stdout.contains(wanted),
+                    "{wanted:?} is missing with {runtime:?}:\n{}{}",
+                    up.stdout,
+                    up.stderr
+                );
             }
         }
         Ok(())
@@ -39,7 +44,9 @@ fn up_runs_the_hello_example_to_success_on_both_runtimes() -> Result<()> {
 fn up_and_run_tell_by_their_exit_code_how_it_ended() -> Result<()> {
     scenario("up_and_run_tell_by_their_exit_code_how_it_ended", |run| {
         let action = |command: &str, timeout: u32| {
-            format!("- name: only\n  worker: w\n  actions:\n  - name: one\n    image: localhost/tink-actions\n    timeout: {timeout}\n    command: {command}\n")
+            format!(
+                "- name: only\n  worker: w\n  actions:\n  - name: one\n    image: localhost/tink-actions\n    timeout: {timeout}\n    command: {command}\n"
+            )
         };
         for (name, command, timeout, code) in [
             ("succeeds", "[greet]", 60, 0),
