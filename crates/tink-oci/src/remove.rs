@@ -67,10 +67,12 @@ async fn shim_end(dir: &Path) -> Result<(), RemoveError> {
 
 /// Kills and removes what a killed shim left in the cgroups. There is no event to wait for in cgroup v1.
 async fn remove_cgroups(dir: &Path, record: Option<&Record>) -> Result<(), RemoveError> {
-    let cgroups = match record {
+    let mut cgroups = match record {
         Some(record) => record.cgroups.clone(),
         None => cgroups_by_id(dir),
     };
+    let of_shim: Vec<PathBuf> = cgroups.iter().map(|cgroup| cgroup::of_shim(cgroup)).collect();
+    cgroups.extend(of_shim);
     let mut pause = Duration::from_millis(1);
     loop {
         match cgroup::remove(&cgroups) {

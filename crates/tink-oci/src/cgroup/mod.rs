@@ -83,9 +83,16 @@ pub(crate) fn join(path: &Path) -> std::io::Result<()> {
 /// Only the hierarchies such managers use: cgroup v2 and the named one of v1. Best effort.
 pub(crate) fn leave_service(hierarchies: &[Hierarchy], id: &str) -> Option<PathBuf> {
     let managed = hierarchies.iter().find(|hierarchy| hierarchy.is_managed() && !hierarchy.is_own_at_root())?;
-    let path = managed.mount.join(PARENT).join(format!("{id}.shim"));
+    let path = of_shim(&managed.mount.join(PARENT).join(id));
     create_in(managed, &path).ok()?;
     join(&path).ok().map(|()| path)
+}
+
+/// The cgroup that the shim of a container would have, if it needed one, beside the container's own.
+pub(crate) fn of_shim(container: &Path) -> PathBuf {
+    let mut name = container.file_name().unwrap_or_default().to_owned();
+    name.push(".shim");
+    container.with_file_name(name)
 }
 
 /// Moves the calling process to the root of the hierarchy that `path` is in, so that `path` can be removed.

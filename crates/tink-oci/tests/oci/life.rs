@@ -179,3 +179,29 @@ async fn a_launcher_of_real_time_priority_can_launch() {
     assert_eq!(wait(trial.dir()).await.unwrap().code(), 0);
     assert_eq!(trial.text(), "up");
 }
+
+#[tokio::test]
+async fn a_shim_leaves_the_cgroup_of_the_service_that_launched_it() {
+    // As a service manager that ends everything in its service's cgroup sees the launcher.
+    let mount = crate::support::host_shell(
+        "awk '$9 == \"cgroup2\" || $8 == \"cgroup2\" {print $5; exit}' /proc/self/mountinfo",
+    );
+    assert!(!mount.is_empty(), "no cgroup2 is mounted here");
+    for kill_shim in [false, true] {
+        let trial = Trial::shell("echo up; sleep 1000");
+        let path = trial.host_dir().join("spec.json");
+        std::fs::write(&path, serde_json::to_vec(&trial.spec).unwrap()).unwrap();
+        let service = format!("{mount}/service-{}", trial.spec.id);
+        let probe = env!("CARGO_BIN_EXE_tink-oci-probe");
+        let script =
+            format!("mkdir {service}; echo $$ > {service}/cgroup.procs; exec {probe} launch {}", path.display());
+        let record: tink_oci::Record = serde_json::from_str(&crate::support::host_shell(&script)).unwrap();
+        trial.printed("up").await;
+        // Empty, or it could not be removed.
+        std::fs::remove_dir(&service).unwrap();
+        if kill_shim {
+            crate::support::host_shell(&format!("kill -9 {}", record.shim.pid));
+        }
+        remove(trial.dir()).await.unwrap();
+    }
+}
