@@ -578,3 +578,25 @@ async fn wait_until_empty(directory: &Path) {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_registry_in_trouble_is_asked_once_when_the_image_is_here() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let served = Served::new(&small_image());
+    let in_trouble = Arc::new(AtomicBool::new(false));
+    let server = Server::plain({
+        let in_trouble = Arc::clone(&in_trouble);
+        move |asked| if in_trouble.load(Ordering::SeqCst) { Answer::new(503, "busy") } else { served.answer(asked) }
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    drop(pull(&store, &registries(), &server.image("a:v1")).await);
+    let before = server.asked_for("/manifests/").len();
+    in_trouble.store(true, Ordering::SeqCst);
+    let again = pull(&store, &registries(), &server.image("a:v1")).await;
+    assert!(matches!(again.source, PullSource::LocalAfter(_)), "{:?}", again.source);
+    assert_eq!(server.asked_for("/manifests/").len(), before + 1);
+}

@@ -216,7 +216,7 @@ impl Registries {
             };
             failed += 1;
             // A second way stands ready where TLS was only tried; and nobody else takes the name of a host.
-            if failed >= retry.attempts || !error.retryable() || self.has_another_way(endpoint, &error) {
+            if failed >= self.attempts() || !error.retryable() || self.has_another_way(endpoint, &error) {
                 return Err(error);
             }
             tracing::debug!(error = %error.chain(), failed, "asking the registry again");

@@ -29,6 +29,8 @@ use crate::error::ImageError;
 #[derive(Clone)]
 pub struct Registries {
     inner: Arc<Inner>,
+    /// Tries of a request that may help when repeated.
+    attempts: u32,
 }
 
 struct Inner {
@@ -50,7 +52,17 @@ impl Registries {
         let proxies = Arc::new(proxy::Proxies::parse(&config.proxy)?);
         let roots = tls::Roots::load(&config.extra_ca_files)?;
         let (endpoints, tokens) = (Mutex::default(), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { config, insecure, proxies, roots, endpoints, tokens }) })
+        let attempts = config.retry.attempts;
+        Ok(Self { inner: Arc::new(Inner { config, insecure, proxies, roots, endpoints, tokens }), attempts })
+    }
+
+    /// The same registries, each asked once: for whoever has another way when one does not answer.
+    pub(crate) fn impatient(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), attempts: 1 }
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     pub(crate) fn config(&self) -> &RegistryConfig {

@@ -72,7 +72,11 @@ impl Store {
         image: &ImageRef,
         progress: &Progress,
     ) -> Result<Image, ImageError> {
-        let resolved = registries.resolve(image).await?;
+        // With a copy at hand a registry that is away is asked once: an air-gapped site must not pay for each action.
+        let resolved = match self.get(image)? {
+            Some(_) => registries.impatient().resolve(image).await?,
+            None => registries.resolve(image).await?,
+        };
         let manifest = resolved.manifest;
         let id = manifest.config.digest.clone();
         let known = self.find_by_id(&id)?.map(|known| known.config);
