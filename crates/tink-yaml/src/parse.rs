@@ -23,7 +23,7 @@ pub struct First {
 /// # Errors
 /// The first problem, with its place: bad syntax, a broken bound, a duplicate key, a bad alias or merge key.
 pub fn parse_documents(text: &str, bounds: &Bounds) -> Result<Vec<Node>, YamlError> {
-    read(text, bounds, |loader| {
+    read(text, bounds, &mut Repairs::default(), |loader| {
         let mut documents = Vec::new();
         while let Some((node, _)) = loader.document()? {
             if documents.len() == bounds.documents_max {
@@ -40,7 +40,7 @@ pub fn parse_documents(text: &str, bounds: &Bounds) -> Result<Vec<Node>, YamlErr
 /// # Errors
 /// As [`parse_documents`], for that document.
 pub fn parse_first(text: &str, bounds: &Bounds) -> Result<First, YamlError> {
-    read(text, bounds, |loader| {
+    read(text, bounds, &mut Repairs::default(), |loader| {
         let Some((node, _)) = loader.document()? else {
             return Ok(First { node: None, second_line: None });
         };
@@ -58,6 +58,7 @@ pub fn parse_first(text: &str, bounds: &Bounds) -> Result<First, YamlError> {
 fn read<T>(
     text: &str,
     bounds: &Bounds,
+    repairs: &mut Repairs,
     load: impl Fn(&mut Loader<'_, '_>) -> Result<T, YamlError>,
 ) -> Result<T, YamlError> {
     if text.len() > bounds.text_bytes_max {
@@ -65,12 +66,16 @@ fn read<T>(
         return Err(YamlError::new(1, 1, problem));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some((line, column)) = tab_before_all(text) {
+        let message = "a tab cannot be used as indentation".to_owned();
+        let hint = "; YAML allows only spaces there".to_owned();
+        return Err(YamlError::new(line, column, Problem::Syntax { message, hint }));
+    }
     // Blanks that no line break follows are nothing to libyaml, but an empty line of a block to our parser.
     let trimmed = text.trim_end_matches(' ');
     let mut text = Cow::Borrowed(if trimmed.ends_with('\n') { trimmed } else { text });
-    let mut repairs = Repairs::default();
     loop {
-        let error = match load(&mut Loader::new(&text, bounds, &repairs)) {
+        let error = match load(&mut Loader::new(&text, bounds, repairs)) {
             Ok(loaded) => return Ok(loaded),
             Err(error) => error,
         };
@@ -79,6 +84,21 @@ fn read<T>(
             None => return Err(error),
         }
     }
+}
+
+/// The line and column of a tab that indents the first line with anything else on it, where no bracket is open yet. Our
+/// parser takes it; libyaml does not.
+fn tab_before_all(text: &str) -> Option<(usize, usize)> {
+    for (nth, line) in text.lines().enumerate() {
+        let rest = line.trim_start_matches(' ');
+        if rest.starts_with('\t') {
+            return Some((nth + 1, line.len() - rest.len() + 1));
+        }
+        if !rest.is_empty() && !rest.starts_with('#') {
+            return None;
+        }
+    }
+    None
 }
 
 /// A collection that is still open.
@@ -358,4 +378,17 @@ fn hint(at: &str, before: &str, message: &str) -> String {
         return "; a value that starts with `@`, `%` or a backtick must be quoted".to_owned();
     }
     String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repair_that_does_not_help_is_not_repeated() {
+        let mut repairs = Repairs::default();
+        let text = "?/\u{6}:\t{\r:>M\n\0\0\0\0";
+        read(text, &Bounds::default(), &mut repairs, |loader| loader.document().map(drop)).unwrap_err();
+        assert!(repairs.count() <= 4, "{} repairs", repairs.count());
+    }
 }

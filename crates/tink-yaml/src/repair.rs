@@ -4,7 +4,7 @@
 //! less than what they belong to, which happens when a template puts a text of several lines into quotes. White space
 //! means nothing in these places, so it is changed there and the text read again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{Problem, YamlError};
 
@@ -16,6 +16,8 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Default)]
 pub(crate) struct Repairs {
     blanks: HashMap<usize, usize>,
+    /// Lines that were indented, each with the complaint it was done for: what did not help once never will.
+    tried: HashSet<(usize, String)>,
     count: usize,
     bytes: usize,
 }
@@ -24,6 +26,12 @@ impl Repairs {
     /// The column that was `column` before blanks were put before `line`.
     pub(crate) fn column(&self, line: usize, column: usize) -> usize {
         column.saturating_sub(self.shift(line)).max(1)
+    }
+
+    /// Repairs that were asked for.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     fn shift(&self, line: usize) -> usize {
@@ -53,16 +61,23 @@ impl Repairs {
                 Some(format!("{}{}{}", &text[..tab], " ".repeat(tabs), &text[tab + tabs..]))
             }
             "invalid indentation" | "invalid indentation in flow construct" => {
+                self.first_try(error.line, message)?;
                 let wide = widest(&text[..start]);
                 Some(self.indented(text, error.line..=error.line, wide))
             }
             "invalid indentation in quoted scalar" => {
+                self.first_try(error.line, message)?;
                 let lines = lines_of_quoted(&text[at..])?;
                 let wide = widest(&text[..at]);
                 Some(self.indented(text, error.line + 1..=error.line + lines, wide))
             }
             _ => None,
         }
+    }
+
+    /// None when the line was indented for this complaint already.
+    fn first_try(&mut self, line: usize, message: &str) -> Option<()> {
+        self.tried.insert((line, message.to_owned())).then_some(())
     }
 
     /// Puts `blanks` before some lines of `text`.

@@ -112,6 +112,19 @@ fn syntax_errors_say_where_and_what_to_do() {
 }
 
 #[test]
+fn a_tab_before_the_first_value_is_refused() {
+    for (text, line, column) in
+        [("\t- a", 1, 1), ("\ta: 1\n", 1, 1), ("# c\n\n  \t[a]\n", 3, 3), ("\t# c\na: 1\n", 1, 1)]
+    {
+        let found = error(text);
+        assert_eq!((found.line, found.column), (line, column), "{text:?}: {found}");
+        assert!(found.to_string().contains("a tab cannot be used as indentation; YAML allows only spaces"), "{found}");
+    }
+    assert_eq!(one("[\n\ta]\n").items()[0].text(), Some("a"), "inside brackets it may");
+    assert_eq!(one("a:\t1\n").get("a").unwrap().text(), Some("1"));
+}
+
+#[test]
 fn texts_and_document_counts_are_bounded() {
     let bounds = Bounds { text_bytes_max: 10, documents_max: 2, ..Bounds::default() };
     let found = parse_documents("a: 1234567890", &bounds).unwrap_err();
