@@ -88,6 +88,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         hold: config.hold,
         message_bytes_max: config.message_bytes_max,
         connections_max: config.connections_max,
+        references_allowed: config.allow_references,
     };
     let serving = tokio::spawn({
         let (tls, engine, stop) = (tls.clone(), Arc::clone(&engine), stop.clone());

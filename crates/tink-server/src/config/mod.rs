@@ -49,6 +49,12 @@ pub struct Config {
           default_missing_value = "true", action = clap::ArgAction::Set, value_name = "true|false")]
     pub insecure: bool,
 
+    /// Give templates the objects that spec.references of their Hardware names: any hardware, template or workflow of this
+    /// server, in any namespace. All or nothing: the allow and deny lists of Tinkerbell's controller are not supported
+    #[arg(long, env = "TINK_SERVER_ALLOW_REFERENCES", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", action = clap::ArgAction::Set, value_name = "true|false")]
+    pub allow_references: bool,
+
     /// How long a worker's call is held open when there is no work
     #[arg(long, env = "TINK_SERVER_HOLD", value_name = "DURATION", default_value = "50s", value_parser = values::duration)]
     pub hold: Duration,
@@ -88,7 +94,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// For a server inside another program: loopback, free ports, plaintext, nothing kept.
+    /// For a server inside another program: loopback, free ports, plaintext, nothing kept, references given.
     pub fn embedded() -> Self {
         Self {
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -97,6 +103,7 @@ impl Config {
             tls_cert: None,
             tls_key: None,
             insecure: true,
+            allow_references: true,
             hold: Duration::from_secs(50),
             shutdown_grace: Duration::from_secs(5),
             message_bytes_max: 4 * 1024 * 1024,

@@ -39,6 +39,8 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Connections at once.
     pub connections_max: usize,
+    /// Whether templates get the objects that their hardware refers to.
+    pub references_allowed: bool,
 }
 
 /// Serves until `stop`, then until every call is answered.
@@ -55,7 +57,7 @@ pub async fn serve(
     let (ready, connections) = mpsc::channel::<io::Result<Connection>>(BACKLOG);
     let max = limits.message_bytes_max;
     let agents = v2025::Agents::new(Arc::clone(&engine), limits.hold, stop.clone());
-    let workflows = admin::Workflows::new(Arc::clone(&engine), stop.clone());
+    let workflows = admin::Workflows::new(Arc::clone(&engine), limits.references_allowed, stop.clone());
     let (reporter, health) = tonic_health::server::health_reporter();
     set_health(&reporter, true).await;
     let reflection = || {

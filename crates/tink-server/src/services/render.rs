@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use tink_manifest::Hardware;
-use tink_template::{CompileError, Data};
+use tink_template::{CompileError, Data, RenderError};
 use tink_workflow::{Limits, Timestamp, WorkflowSpec};
+
+use super::admin::References;
 
 /// A template that was rendered and holds.
 pub struct Rendered {
@@ -14,35 +16,49 @@ pub struct Rendered {
     pub warnings: Vec<String>,
 }
 
-/// Renders a template for a workflow.
+/// A template.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// Its name, for findings.
+    pub name: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// Renders a template for a workflow. References that are not given are warnings.
 ///
 /// # Errors
-/// Every finding, with its line. No finding holds a value of the hardware.
+/// Every finding, with its line, and after it why a reference that the template uses is not given. No finding holds a value
+/// of the hardware but the names in its references.
 pub fn workflow(
-    source: &str,
+    source: Source<'_>,
     hardware: Option<&Hardware>,
+    references: References,
     hardware_map: BTreeMap<String, String>,
     now: Timestamp,
 ) -> Result<Rendered, Vec<String>> {
     let mut data = Data::new().hardware_map(hardware_map).at(now.as_second());
-    let mut warnings = Vec::new();
     if let Some(hardware) = hardware {
         data = data.hardware(hardware.object().clone());
-        // Upstream refuses every reference, too, unless its operator allowed it.
-        if !hardware.references().is_empty() {
-            let name = &hardware.metadata.name;
-            warnings.push(format!(
-                "hardware {name}: spec.references: not looked up by this server; templates do not see them"
-            ));
-        }
     }
-    match tink_template::compile(source, &data, &Limits::default()) {
+    for (name, object) in references.objects {
+        data = data.reference(name, object);
+    }
+    let finding = |finding: &dyn std::fmt::Display| format!("template {}: {finding}", source.name);
+    match tink_template::compile(source.text, &data, &Limits::default()) {
         Ok(compiled) => {
+            let mut warnings: Vec<String> = references.absent.into_iter().map(|absent| absent.why).collect();
             warnings.extend(compiled.warnings.iter().map(ToString::to_string));
             Ok(Rendered { spec: compiled.spec, warnings })
         }
-        Err(CompileError::Render(error)) => Err(vec![error.to_string()]),
-        Err(CompileError::Parse { errors, .. }) => Err(errors.errors.iter().map(ToString::to_string).collect()),
+        Err(CompileError::Render(error)) => {
+            let mut findings = vec![finding(&error)];
+            if let RenderError::MissingKey { key, .. } = &error {
+                findings.extend(references.absent.into_iter().filter(|absent| absent.name == *key).map(|it| it.why));
+            }
+            Err(findings)
+        }
+        Err(CompileError::Parse { errors, .. }) => Err(errors.errors.iter().map(|error| finding(error)).collect()),
     }
 }
 

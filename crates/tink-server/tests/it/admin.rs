@@ -2,14 +2,15 @@
 
 use serde_json::json;
 use tink_proto::admin::{
-    ApplyRequest, CancelWorkflowRequest, CreateWorkflowRequest, Kind, ListRequest, ListWorkersRequest,
-    ListWorkflowsRequest, ObjectRequest, apply_response::Outcome,
+    ApplyRequest, CancelWorkflowRequest, CreateWorkflowRequest, CreateWorkflowResponse, Kind, ListRequest,
+    ListWorkersRequest, ListWorkflowsRequest, ObjectRequest, apply_response::Outcome,
 };
 use tink_proto::v2025::action_status_request::StateType;
 use tink_proto::v2025::{ActionRequest, AgentAttributes, Memory};
-use tonic::Code;
+use tink_server::Config;
+use tonic::{Code, Status};
 
-use crate::world::{key, object, template, world};
+use crate::world::{World, key, object, template, world, world_with};
 
 #[tokio::test]
 async fn objects_are_kept_whole_and_counted() {
@@ -141,4 +142,72 @@ async fn workers_show_what_they_are_and_do() {
     let busy = &workers().await[0];
     assert_eq!((busy.connected, busy.workflow_id.as_str(), busy.action_name.as_str()), (true, "default/w", "a"));
     assert_eq!(busy.attributes_json, idle.attributes_json);
+}
+
+/// Applies the hardware and the template of `examples/references` and creates its workflow.
+async fn references_example(world: &World) -> Result<CreateWorkflowResponse, Status> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/references");
+    for (file, kind) in [("hardware.yaml", Kind::Hardware), ("template.yaml", Kind::Template)] {
+        let bytes = std::fs::read(folder.join(file)).unwrap();
+        for manifest in tink_manifest::read_file(&bytes, file).unwrap() {
+            world.apply(kind, manifest.to_json()).await;
+        }
+    }
+    let manifest_json = std::fs::read_to_string(folder.join("workflow.yaml")).unwrap();
+    let created = world.admin().create(CreateWorkflowRequest { manifest_json }).await;
+    created.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn templates_see_what_their_hardware_refers_to_where_that_is_allowed() {
+    let world = world().await;
+    let created = references_example(&world).await.unwrap();
+    assert_eq!(created.warnings, Vec::<String>::new());
+    let action = world.next("08:00:27:00:00:01").await.unwrap();
+    assert_eq!(action.command, ["echo", "rack7 has 2 disks"]);
+}
+
+#[tokio::test]
+async fn a_refused_reference_is_absent_and_the_error_says_how_to_allow_it() {
+    let world = world_with(Config { allow_references: false, ..Config::embedded() }).await;
+    let refused = references_example(&world).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let lines: Vec<&str> = refused.message().lines().collect();
+    assert!(lines[0].starts_with("template references: ") && lines[0].contains("\"rack\""), "{refused:?}");
+    let hint = "hardware machine1: spec.references.rack: references are not allowed by this server; start it with --allow-references";
+    assert_eq!(lines[1..], [hint]);
+
+    world.apply_template("plain", &template(&[("m1", &["a"])])).await;
+    let manifest = object("Workflow", "plain", json!({"templateRef": "plain", "hardwareRef": "machine1"}));
+    let request = CreateWorkflowRequest { manifest_json: manifest.to_string() };
+    let created = world.admin().create(request).await.unwrap().into_inner();
+    assert_eq!(created.warnings, [hint], "a template that does not use it renders");
+}
+
+#[tokio::test]
+async fn references_reach_templates_and_workflows_and_what_is_not_there_is_said() {
+    let world = world().await;
+    world.create("first", &[("m1", &["a"])]).await;
+    let reference = |resource: &str, name: &str| json!({"group": "tinkerbell.org", "version": "v1alpha1", "resource": resource, "namespace": "default", "name": name});
+    let secret = json!({"group": "", "version": "v1", "resource": "secrets", "namespace": "default", "name": "s"});
+    let references = json!({
+        "t": reference("templates", "first"), "w": reference("workflows", "first"),
+        "gone": reference("hardware", "nowhere"), "secret": secret,
+    });
+    world.apply(Kind::Hardware, object("Hardware", "h", json!({"references": references}))).await;
+    let create = async |name: &str, worker: &str| {
+        world.apply_template(name, &template(&[(worker, &["a"])])).await;
+        let manifest = object("Workflow", name, json!({"templateRef": name, "hardwareRef": "h"}));
+        let created = world.admin().create(CreateWorkflowRequest { manifest_json: manifest.to_string() }).await;
+        created.map(tonic::Response::into_inner)
+    };
+    let worker = "{{ .references.t.kind }}-{{ .references.w.spec.templateRef }}-{{ .references.w.status.state }}";
+    let warnings = create("seen", worker).await.unwrap().warnings;
+    assert_eq!(world.next("Template-first-PENDING").await.unwrap().workflow_id.as_deref(), Some("default/seen"));
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings.iter().any(|warning| warning.contains("there is no Hardware default/nowhere")), "{warnings:?}");
+    assert!(warnings.iter().any(|warning| warning.contains("secrets")), "{warnings:?}");
+    let missing = create("missing", "{{ .references.gone.metadata.name }}").await.unwrap_err();
+    assert!(missing.message().ends_with("there is no Hardware default/nowhere; apply it first"), "{missing:?}");
+    assert!(!missing.message().contains("secrets"), "only what the template used: {missing:?}");
 }

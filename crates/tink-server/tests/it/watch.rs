@@ -64,7 +64,12 @@ async fn a_watch_that_is_taken_up_misses_nothing_also_over_a_restart() {
     let after = world_with(config()).await;
     after.report(&action, StateType::Success).await.unwrap();
     let mut stream = watch(&after, "", sequence).await.unwrap();
-    assert_eq!(told(&next(&mut stream).await), "snapshot");
+    let snapshot = next(&mut stream).await;
+    assert_eq!(
+        (told(&snapshot).as_str(), snapshot.sequence),
+        ("snapshot", sequence),
+        "the events after it are to come"
+    );
     for wanted in ["offered PENDING", "action RUNNING", "workflow RUNNING", "action SUCCESS"] {
         assert_eq!(told(&next(&mut stream).await), wanted);
     }

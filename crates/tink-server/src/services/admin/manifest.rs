@@ -68,6 +68,11 @@ pub fn workflow(json: &str) -> Result<(ObjectKey, WorkflowManifest, Vec<String>)
     Ok((named(&workflow.metadata), workflow, warnings))
 }
 
+/// The whole object that `json` holds, as its kind's manifest is written.
+pub fn whole(expected: &str, json: &str) -> Result<serde_json::Value, Findings> {
+    one(expected, json).map(|manifest| manifest.to_json())
+}
+
 /// A key from the wire, with the default namespace filled in.
 pub fn key(key: Option<wire::Key>) -> Result<ObjectKey, Findings> {
     let key = key.unwrap_or_default();

@@ -3,11 +3,13 @@
 mod convert;
 mod manifest;
 mod objects;
+mod references;
 mod status;
 mod watch;
 mod workers;
 mod workflows;
 
 pub use objects::Objects;
+pub use references::References;
 pub use workers::Workers;
 pub use workflows::Workflows;

@@ -62,11 +62,13 @@ pub async fn start(
     if let (Some(id), true, 0) = (&id, workflows.is_empty(), after) {
         return Err(Status::not_found(format!("there is no workflow {id}")));
     }
-    let ready = workflows.iter().map(|stored| response(None, Some(stored), sequence)).collect();
     let (sequence, behind) = match after {
         0 => (sequence, false),
         after => (after.max(0), true),
     };
+    // A client that is cut off after these, and before the events between, is taken up where it was.
+    let reached = if behind { after } else { sequence };
+    let ready = workflows.iter().map(|stored| response(None, Some(stored), reached)).collect();
     let watcher = Watcher { engine, id, feed, stopping, ready, sequence, behind, ended: false };
     if behind && after > 0 {
         watcher.check_kept(after).await?;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use ulid::Ulid;
 
-use super::{convert, manifest, status, watch};
+use super::{References, convert, manifest, references, status, watch};
 use crate::engine::Engine;
 use crate::services::render;
 use crate::store::{EventFilter, ObjectKey, ObjectKind, WorkflowFilter};
@@ -24,13 +24,15 @@ const EVENTS_MAX: usize = 10_000;
 /// The service.
 pub struct Workflows {
     engine: Arc<Engine>,
+    /// Whether templates get the objects that their hardware refers to.
+    references_allowed: bool,
     stopping: CancellationToken,
 }
 
 impl Workflows {
     /// Serves the workflows of `engine`; watches end when the server stops.
-    pub fn new(engine: Arc<Engine>, stopping: CancellationToken) -> Self {
-        Self { engine, stopping }
+    pub fn new(engine: Arc<Engine>, references_allowed: bool, stopping: CancellationToken) -> Self {
+        Self { engine, references_allowed, stopping }
     }
 
     /// Looks an object up that a workflow needs.
@@ -50,22 +52,36 @@ impl Workflows {
         let template = self.object(ObjectKind::Template, namespace, &wish.template_ref).await?;
         let hardware = match wish.hardware_ref.as_str() {
             "" => None,
-            name => Some(self.object(ObjectKind::Hardware, namespace, name).await?),
+            name => {
+                let json = self.object(ObjectKind::Hardware, namespace, name).await?;
+                Some(off_thread(move || Ok(manifest::hardware(&json)?.1)).await?)
+            }
+        };
+        let references = match &hardware {
+            Some(hardware) => references::look_up(self.engine.store.as_ref(), hardware, self.references_allowed)
+                .await
+                .map_err(status::of_store)?,
+            None => References::default(),
         };
         let now = self.engine.now();
         let name = wish.template_ref.clone();
-        // Templates are programs of their authors: they get a thread of the blocking pool, not one that serves calls.
-        let rendered = tokio::task::spawn_blocking(move || {
+        off_thread(move || {
             let (_, template) = manifest::template(&template)?;
-            let hardware = hardware.map(|json| manifest::hardware(&json)).transpose()?.map(|(_, hardware)| hardware);
-            render::workflow(&template.data, hardware.as_ref(), wish.hardware_map, now)
-        });
-        let rendered = rendered.await.map_err(|_| Status::internal("the rendering was interrupted; this is a bug"))?;
-        rendered.map_err(|found| {
-            let found: Vec<String> = found.into_iter().map(|finding| format!("template {name}: {finding}")).collect();
-            status::findings(&found)
+            let source = render::Source { name: &name, text: &template.data };
+            render::workflow(source, hardware.as_ref(), references, wish.hardware_map, now)
         })
+        .await
     }
+}
+
+/// Runs `work` on a thread of the blocking pool, not one that serves calls: templates are programs of their authors, and
+/// objects can be large.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, manifest::Findings> + Send + 'static,
+) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|_| Status::internal("the rendering was interrupted; this is a bug"))?;
+    done.map_err(|found| status::findings(&found))
 }
 
 fn workflow_id(key: Option<Key>) -> Result<WorkflowId, Status> {
