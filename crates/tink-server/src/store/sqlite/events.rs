@@ -1,5 +1,6 @@
 //! Events: appended with the change they tell of, bounded per workflow and in all.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::types::Value;
@@ -7,10 +8,32 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use tink_workflow::WorkflowId;
 
 use super::super::{Change, EventFilter, EventPage, StoreError, StoredEvent, StoredWorkflow, WorkflowEvent};
+use super::writer::Written;
 use super::{Retention, micros, time};
 
-/// Pruning looks at the bounds at every so many events, not at each.
+/// Pruning looks at the bounds at every so many events, not at each: counting reads up to as many rows as are kept.
 const PRUNE_EVERY: i64 = 64;
+/// Workflows of which is known when their events were last counted; then all are forgotten and counted again.
+const COUNTED_MAX: usize = 10_000;
+
+/// Events of each workflow since they were last counted.
+#[derive(Default)]
+pub struct Pruning(HashMap<WorkflowId, i64>);
+
+impl Pruning {
+    /// Notes one more event, and says whether it is time to count.
+    fn is_due(&mut self, workflow: &WorkflowId) -> bool {
+        if let Some(since) = self.0.get_mut(workflow) {
+            *since = (*since + 1) % PRUNE_EVERY;
+            return *since == 0;
+        }
+        if self.0.len() >= COUNTED_MAX {
+            self.0.clear();
+        }
+        self.0.insert(workflow.clone(), 0);
+        true
+    }
+}
 
 fn failed(error: rusqlite::Error) -> StoreError {
     StoreError::sqlite("store an event", error)
@@ -20,13 +43,13 @@ fn unread(error: rusqlite::Error) -> StoreError {
     StoreError::sqlite("read events", error)
 }
 
-/// Stores `events` and notes them in `changes` for subscribers.
+/// Stores `events` and notes them for subscribers.
 pub fn append(
     db: &Connection,
     events: Vec<WorkflowEvent>,
     workflow: Option<&Arc<StoredWorkflow>>,
     retention: Retention,
-    changes: &mut Vec<Change>,
+    written: &mut Written,
 ) -> Result<(), StoreError> {
     for event in events {
         let worker = event.worker.map(String::from).unwrap_or_default();
@@ -40,7 +63,10 @@ pub fn append(
         let sequence = insert
             .insert(params![micros(event.at), id, event.kind, event.message, worker, action, event.state])
             .map_err(failed)?;
-        prune(db, sequence, id, retention)?;
+        if written.pruning.is_due(&event.workflow) {
+            prune_own(db, id, retention)?;
+        }
+        prune_all(db, sequence, retention)?;
         let stored = StoredEvent {
             sequence,
             at: event.at,
@@ -51,21 +77,21 @@ pub fn append(
             action,
             state: event.state.to_owned(),
         };
-        changes.push(Change { event: Arc::new(stored), workflow: workflow.cloned() });
+        written.changes.push(Change { event: Arc::new(stored), workflow: workflow.cloned() });
     }
     Ok(())
 }
 
-/// Drops what is over the bounds, and remembers up to where, so that a watcher that comes back learns of the gap.
-fn prune(db: &Connection, sequence: i64, workflow: &str, retention: Retention) -> Result<(), StoreError> {
+/// Drops a workflow's events over its bound, and remembers up to where, so that a watcher that comes back learns of the gap.
+fn prune_own(db: &Connection, workflow: &str, retention: Retention) -> Result<(), StoreError> {
     let own: i64 = db
         .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM events WHERE workflow = ? LIMIT ?)")
         .and_then(|mut count| {
-            let enough = i64::from(retention.events_per_workflow) + PRUNE_EVERY;
+            let enough = i64::from(retention.events_per_workflow) + 1;
             count.query_row(params![workflow, enough], |row| row.get(0))
         })
         .map_err(failed)?;
-    if own >= i64::from(retention.events_per_workflow) + PRUNE_EVERY {
+    if own > i64::from(retention.events_per_workflow) {
         let through: Option<i64> = db
             .prepare_cached("SELECT sequence FROM events WHERE workflow = ? ORDER BY sequence DESC LIMIT 1 OFFSET ?")
             .and_then(|mut find| {
@@ -79,6 +105,11 @@ fn prune(db: &Connection, sequence: i64, workflow: &str, retention: Retention) -
             note_pruned(db, workflow, through)?;
         }
     }
+    Ok(())
+}
+
+/// Drops events over the bound on all, now and then.
+fn prune_all(db: &Connection, sequence: i64, retention: Retention) -> Result<(), StoreError> {
     if sequence % PRUNE_EVERY == 0 {
         let through = sequence - i64::from(retention.events_total);
         let gone = db

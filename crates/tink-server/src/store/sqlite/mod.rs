@@ -6,16 +6,19 @@
 //! ```
 //!
 //! `synchronous=FULL` makes every commit an fsync; grouping is what lets thousands of reports a second share them. A
-//! lock file beside the data file keeps a second server away.
+//! lock file beside the data file keeps a second server away, which also makes it right to keep open workflows at hand.
 
 mod events;
 mod objects;
 mod open;
 mod reader;
+mod recent;
 mod schema;
 mod workers;
 mod workflows;
 mod writer;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -27,6 +30,7 @@ use super::{
     StoredObject, StoredWorker, StoredWorkflow, Tombstone, WorkerSeen, WorkflowEvent, WorkflowFilter,
 };
 use reader::Readers;
+use recent::{Recent, Rewritten};
 use writer::Writer;
 
 pub use open::Place;
@@ -45,6 +49,7 @@ pub struct Retention {
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    recent: Recent,
     changes: broadcast::Sender<Change>,
     retention: Retention,
     /// Held until the store is dropped: the lock and, for a temporary store, the directory.
@@ -59,9 +64,10 @@ impl SqliteStore {
     pub fn open(place: &Place, retention: Retention, observer: Box<dyn CommitObserver>) -> Result<Self, StoreError> {
         let opened = open::open(place)?;
         let (changes, _) = broadcast::channel(super::SUBSCRIBER_LAG_MAX);
-        let writer = Writer::start(opened.connection, changes.clone(), observer)?;
+        let recent = Recent::default();
+        let writer = Writer::start(opened.connection, changes.clone(), recent.clone(), observer)?;
         let readers = Readers::new(opened.file);
-        Ok(Self { writer, readers, changes, retention, _place: opened.held })
+        Ok(Self { writer, readers, recent, changes, retention, _place: opened.held })
     }
 
     async fn read<T: Send + 'static>(
@@ -105,6 +111,12 @@ impl Store for SqliteStore {
     }
 
     async fn workflow(&self, id: &WorkflowId) -> Result<Option<StoredWorkflow>, StoreError> {
+        if self.writer.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        if let Some(recent) = self.recent.get(id) {
+            return Ok(Some(StoredWorkflow::clone(&recent)));
+        }
         let id = id.clone();
         self.read("read a workflow", move |db| workflows::get(db, &id)).await
     }
@@ -127,9 +139,12 @@ impl Store for SqliteStore {
     ) -> Result<Created, StoreError> {
         let retention = self.retention;
         self.writer
-            .write("store a workflow", move |db, changes| {
-                let Some(stored) = workflows::create(db, workflow, manifest_json)? else { return Ok(Created::Exists) };
-                events::append(db, events, Some(&stored), retention, changes)?;
+            .write("store a workflow", move |db, written| {
+                let Some((stored, bytes)) = workflows::create(db, workflow, manifest_json)? else {
+                    return Ok(Created::Exists);
+                };
+                written.workflows.push(rewritten(&stored, bytes));
+                events::append(db, events, Some(&stored), retention, written)?;
                 Ok(Created::Stored(stored))
             })
             .await
@@ -143,9 +158,10 @@ impl Store for SqliteStore {
     ) -> Result<Put, StoreError> {
         let retention = self.retention;
         self.writer
-            .write("store a workflow", move |db, changes| {
-                let Some(stored) = workflows::put(db, workflow, version)? else { return Ok(Put::Conflict) };
-                events::append(db, events, Some(&stored), retention, changes)?;
+            .write("store a workflow", move |db, written| {
+                let Some((stored, bytes)) = workflows::put(db, workflow, version)? else { return Ok(Put::Conflict) };
+                written.workflows.push(rewritten(&stored, bytes));
+                events::append(db, events, Some(&stored), retention, written)?;
                 Ok(Put::Stored)
             })
             .await
@@ -160,14 +176,15 @@ impl Store for SqliteStore {
     ) -> Result<Put, StoreError> {
         let (id, retention) = (id.clone(), self.retention);
         self.writer
-            .write("delete a workflow", move |db, changes| {
+            .write("delete a workflow", move |db, written| {
                 if !workflows::delete(db, &id, version)? {
                     return Ok(Put::Conflict);
                 }
+                written.workflows.push(Rewritten { id, now: None });
                 if let Some(tombstone) = tombstone {
                     workflows::bury(db, &tombstone, event.at)?;
                 }
-                events::append(db, vec![event], None, retention, changes)?;
+                events::append(db, vec![event], None, retention, written)?;
                 Ok(Put::Stored)
             })
             .await
@@ -193,11 +210,11 @@ impl Store for SqliteStore {
     async fn append_event(&self, event: WorkflowEvent) -> Result<(), StoreError> {
         let retention = self.retention;
         self.writer
-            .write("store an event", move |db, changes| {
+            .write("store an event", move |db, written| {
                 if event.kind == "refused" && events::repeats_newest(db, &event)? {
                     return Ok(());
                 }
-                events::append(db, vec![event], None, retention, changes)
+                events::append(db, vec![event], None, retention, written)
             })
             .await
     }
@@ -227,6 +244,12 @@ impl Store for SqliteStore {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Nothing more happens to a workflow that ended: it need not be kept at hand.
+fn rewritten(stored: &Arc<StoredWorkflow>, bytes: usize) -> Rewritten {
+    let open = !stored.workflow.state.is_terminal();
+    Rewritten { id: stored.workflow.id.clone(), now: open.then(|| (Arc::clone(stored), bytes)) }
 }
 
 /// Microseconds since 1970, as times are stored.

@@ -136,7 +136,7 @@ fn numbers(prepare: &str, observer: Box<dyn CommitObserver>) -> (tempfile::TempD
     db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE numbers (n INTEGER PRIMARY KEY, pad BLOB)").unwrap();
     db.execute_batch(prepare).unwrap();
     let (feed, _) = broadcast::channel(8);
-    (directory, file, Writer::start(db, feed, observer).unwrap())
+    (directory, file, Writer::start(db, feed, Recent::default(), observer).unwrap())
 }
 
 async fn insert(writer: &Writer, n: i64, pad: usize) -> Result<(), StoreError> {

@@ -88,12 +88,12 @@ fn rows(
     rows.map(|row| row.map_err(failed(doing)).and_then(parse)).collect()
 }
 
-/// None when the id is taken.
+/// The workflow as it is stored and the bytes of its JSON; none when the id is taken.
 pub fn create(
     db: &Connection,
     workflow: Workflow,
     manifest_json: String,
-) -> Result<Option<Arc<StoredWorkflow>>, StoreError> {
+) -> Result<Option<(Arc<StoredWorkflow>, usize)>, StoreError> {
     let body = body_of(&workflow)?;
     let inserted = db
         .prepare_cached(
@@ -121,11 +121,16 @@ pub fn create(
             .and_then(|mut insert| insert.execute(params![workflow.id.as_str(), worker, !workflow.state.is_terminal()]))
             .map_err(failed("store a workflow"))?;
     }
-    Ok(Some(Arc::new(StoredWorkflow { workflow, version: 1, manifest_json: manifest_json.into() })))
+    let stored = StoredWorkflow { workflow, version: 1, manifest_json: manifest_json.into() };
+    Ok(Some((Arc::new(stored), body.len())))
 }
 
-/// None when the workflow is not at `version`.
-pub fn put(db: &Connection, workflow: Workflow, version: i64) -> Result<Option<Arc<StoredWorkflow>>, StoreError> {
+/// The workflow as it is stored and the bytes of its JSON; none when it is not at `version`.
+pub fn put(
+    db: &Connection,
+    workflow: Workflow,
+    version: i64,
+) -> Result<Option<(Arc<StoredWorkflow>, usize)>, StoreError> {
     let body = body_of(&workflow)?;
     let manifest: Option<String> = db
         .prepare_cached(
@@ -147,7 +152,8 @@ pub fn put(db: &Connection, workflow: Workflow, version: i64) -> Result<Option<A
             .and_then(|mut statement| statement.execute([workflow.id.as_str()]))
             .map_err(failed("store a workflow"))?;
     }
-    Ok(Some(Arc::new(StoredWorkflow { workflow, version: version + 1, manifest_json: manifest.into() })))
+    let stored = StoredWorkflow { workflow, version: version + 1, manifest_json: manifest.into() };
+    Ok(Some((Arc::new(stored), body.len())))
 }
 
 /// False when the workflow is not at `version`.

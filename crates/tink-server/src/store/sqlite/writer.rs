@@ -8,6 +8,8 @@ use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::super::{Change, StoreError};
+use super::events::Pruning;
+use super::recent::{Recent, Rewritten};
 
 /// Changes that wait at most; then callers wait, and after [`ENQUEUE_WAIT_MAX`] are told to come again.
 const QUEUE_MAX: usize = 4096;
@@ -29,7 +31,18 @@ impl CommitObserver for () {
 /// Answers a caller, once it is known whether the transaction is on disk.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// One caller's change. Gets the error instead when there is no transaction to work in.
-type Job = Box<dyn FnOnce(Result<(&Connection, &mut Vec<Change>), StoreError>) -> Answer + Send>;
+type Job = Box<dyn FnOnce(Result<(&Connection, &mut Written), StoreError>) -> Answer + Send>;
+
+/// What the changes of a transaction tell others, once it is on disk.
+#[derive(Default)]
+pub struct Written {
+    /// For subscribers.
+    pub changes: Vec<Change>,
+    /// For [`Recent`].
+    pub workflows: Vec<Rewritten>,
+    /// When events were last counted; kept over transactions.
+    pub pruning: Pruning,
+}
 
 pub struct Writer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
@@ -40,12 +53,13 @@ impl Writer {
     pub fn start(
         db: Connection,
         feed: broadcast::Sender<Change>,
+        recent: Recent,
         observer: Box<dyn CommitObserver>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("tink-store".to_owned())
-            .spawn(move || run(&db, jobs, &feed, observer.as_ref()))
+            .spawn(move || run(&db, jobs, &feed, &recent, observer.as_ref()))
             .map_err(|_| StoreError::Busy { doing: "start the thread that writes the data file" })?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
@@ -59,12 +73,12 @@ impl Writer {
     pub async fn write<T: Send + 'static>(
         &self,
         doing: &'static str,
-        change: impl FnOnce(&Connection, &mut Vec<Change>) -> Result<T, StoreError> + Send + 'static,
+        change: impl FnOnce(&Connection, &mut Written) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
-            let result = transaction.and_then(|(db, changes)| alone(doing, db, changes, change));
+            let result = transaction.and_then(|(db, written)| alone(doing, db, written, change));
             Box::new(move |committed| {
                 // The caller may be gone; the change stands.
                 let _ = answer.send(result.and_then(|value| committed.map(|()| value)));
@@ -94,19 +108,20 @@ impl Writer {
 fn alone<T>(
     doing: &'static str,
     db: &Connection,
-    changes: &mut Vec<Change>,
-    change: impl FnOnce(&Connection, &mut Vec<Change>) -> Result<T, StoreError>,
+    written: &mut Written,
+    change: impl FnOnce(&Connection, &mut Written) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let failed = |error| StoreError::sqlite(doing, error);
-    let before = changes.len();
+    let before = (written.changes.len(), written.workflows.len());
     execute(db, "SAVEPOINT change").map_err(failed)?;
-    match change(db, changes) {
+    match change(db, written) {
         Ok(value) => {
             execute(db, "RELEASE change").map_err(failed)?;
             Ok(value)
         }
         Err(error) => {
-            changes.truncate(before);
+            written.changes.truncate(before.0);
+            written.workflows.truncate(before.1);
             // After a full disk SQLite has undone the whole transaction; the commit then fails and tells every caller.
             let undone = execute(db, "ROLLBACK TO change").and_then(|()| execute(db, "RELEASE change"));
             if let Err(undo) = undone {
@@ -125,8 +140,10 @@ fn run(
     db: &Connection,
     mut jobs: mpsc::Receiver<Job>,
     feed: &broadcast::Sender<Change>,
+    recent: &Recent,
     observer: &dyn CommitObserver,
 ) {
+    let mut written = Written::default();
     while let Some(first) = jobs.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH_MAX
@@ -134,29 +151,43 @@ fn run(
         {
             batch.push(job);
         }
-        commit(db, batch, feed, observer);
+        let size = batch.len();
+        let began = Instant::now();
+        let (committed, answers) = commit(db, batch, &mut written);
+        recent.note(written.workflows.drain(..), committed.is_ok());
+        let changes = written.changes.drain(..);
+        match &committed {
+            Ok(()) => {
+                observer.committed(size, began.elapsed());
+                for change in changes {
+                    // An error means that nobody listens.
+                    let _ = feed.send(change);
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = %Chain(error), changes = size, "commit failed; nothing of it was acknowledged");
+            }
+        }
+        for answer in answers {
+            answer(committed.clone());
+        }
     }
 }
 
-/// Carries a batch out in one transaction, publishes what changed, and answers everybody.
-fn commit(db: &Connection, batch: Vec<Job>, feed: &broadcast::Sender<Change>, observer: &dyn CommitObserver) {
+/// Carries a batch out in one transaction, and says whether it is on disk and who waits to be told.
+fn commit(db: &Connection, batch: Vec<Job>, written: &mut Written) -> (Result<(), StoreError>, Vec<Answer>) {
     const DOING: &str = "commit to the data file";
-    let began = Instant::now();
-    let size = batch.len();
     if let Err(error) = execute(db, "BEGIN IMMEDIATE") {
         let error = StoreError::sqlite(DOING, error);
-        for job in batch {
-            job(Err(error.clone()))(Err(error.clone()));
-        }
-        return;
+        let answers = batch.into_iter().map(|job| job(Err(error.clone()))).collect();
+        return (Err(error), answers);
     }
-    let mut changes = Vec::new();
-    let mut answers: Vec<Answer> = Vec::with_capacity(size);
+    let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
     for job in batch {
         // SQLite undoes the whole transaction by itself when the disk is full. What came after it would be committed
         // one by one, and what came before is gone: nothing of this batch may be acknowledged.
         let transaction =
-            if db.is_autocommit() { Err(StoreError::Undone { doing: DOING }) } else { Ok((db, &mut changes)) };
+            if db.is_autocommit() { Err(StoreError::Undone { doing: DOING }) } else { Ok((db, &mut *written)) };
         answers.push(job(transaction));
     }
     let committed = if db.is_autocommit() {
@@ -168,21 +199,7 @@ fn commit(db: &Connection, batch: Vec<Job>, feed: &broadcast::Sender<Change>, ob
             StoreError::sqlite(DOING, error)
         })
     };
-    match &committed {
-        Ok(()) => {
-            observer.committed(size, began.elapsed());
-            for change in changes {
-                // An error means that nobody listens.
-                let _ = feed.send(change);
-            }
-        }
-        Err(error) => {
-            tracing::error!(error = %Chain(error), changes = size, "commit failed; nothing of it was acknowledged")
-        }
-    }
-    for answer in answers {
-        answer(committed.clone());
-    }
+    (committed, answers)
 }
 
 /// An error with its causes, for logs.
