@@ -40,11 +40,17 @@ impl Live {
         let took = if action.duration.is_empty() { String::new() } else { format!("  {}", action.duration) };
         match action.state.as_str() {
             "RUNNING" => {
+                style(&line.bar, "{spinner} {wide_msg} {elapsed}");
+                line.bar.reset_elapsed();
                 line.bar.set_message(format!("{}  {}", line.label, action.image));
                 line.bar.enable_steady_tick(TICK);
             }
-            "SUCCESS" => line.bar.finish_with_message(format!("✓ {}{took}", line.label)),
+            "SUCCESS" => {
+                style(&line.bar, STILL);
+                line.bar.finish_with_message(format!("✓ {}{took}", line.label));
+            }
             "FAILED" | "TIMEOUT" => {
+                style(&line.bar, STILL);
                 line.bar.finish_with_message(format!("✗ {} {}{took}", line.label, action.state));
                 let said = action.message.lines().map(|line| format!("    {}", crate::output::one_line(line)));
                 for said in said.collect::<Vec<_>>() {
@@ -89,11 +95,18 @@ impl Live {
     fn line(&mut self, task: &Task, action: &Action) -> &Line {
         self.lines.entry(action.id.clone()).or_insert_with(|| {
             let bar = self.screen.add(ProgressBar::new_spinner());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
-                bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
-            }
+            style(&bar, STILL);
             Line { bar, label: format!("{} / {}", task.name, action.name) }
         })
+    }
+}
+
+/// A line that does not move.
+const STILL: &str = "{wide_msg}";
+
+fn style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
     }
 }
 
