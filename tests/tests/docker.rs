@@ -312,9 +312,7 @@ fn an_action_sees_its_environment_volumes_and_namespaces() -> Result<()> {
         let more = "environment:\n  LEVEL: action\n  MODE: 0644\n  COMPRESSED: true\npid: host\nnamespaces:\n  network: host\n";
         let yaml = format!(
             "- name: only\n  worker: w\n  volumes: [{path}:/shared, {path}:/locked:ro]\n  environment:\n    LEVEL: task\n    TASK: 1.0\n  actions:\n{}",
-            site.action("looks", script, more)
-                .replace("command: [sh, -c, ", "command: [sh, -c, ")
-                .replace("]\n    env", ", zero, one two]\n    env"),
+            site.action("looks", script, more).replace("]\n    env", ", zero, one two]\n    env"),
         );
         site.stack.create("sees", &yaml)?;
         site.stack.wait_for_state("sees", "SUCCESS")?;
