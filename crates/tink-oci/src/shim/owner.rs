@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::process::{chdir, getpid, set_child_subreaper, setsid};
 use rustix::stdio::dup2_stdout;
 use rustix::thread::move_into_link_name_space;
@@ -84,8 +84,9 @@ fn run(dir: &Path, alone: &OneThread) -> ExitCode {
     owner.output.close_child_ends();
     let Supervised { outcome, unkillable } = supervise(&mut owner, init);
     // The last hold on the container's mount namespace: with it all its mounts go, now and in this call, so that no disk
-    // is busy any more when the exit can be read.
+    // is busy any more when the exit can be read. Then nothing of ours uses the layers.
     drop(mounts);
+    owner.layers.clear();
     finish(&mut owner, ending(outcome, unkillable));
     end(&owner, alone)
 }
@@ -112,6 +113,8 @@ pub(super) struct Owner {
     pub(super) log: LogWriter,
     pub(super) output: Output,
     pub(super) signals: SignalFd,
+    /// The image's layers, each under a shared lock for as long as the container may use them.
+    layers: Vec<OwnedFd>,
     /// The PID namespace that the shim itself is in.
     own_pids: File,
     /// Held until the process ends: the sign of life.
@@ -136,6 +139,7 @@ impl Owner {
         let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
         let own_pids = File::open("/proc/self/ns/pid").doing(|| "hold the own PID namespace".to_owned())?;
         let spec = read_spec(dir)?;
+        let layers = hold_layers(&spec.layers);
         let log =
             LogWriter::create(&dir.join(LOG_DIR), spec.log).doing(|| format!("make the log in {}", dir.display()))?;
         let output = Output::new()?;
@@ -145,7 +149,7 @@ impl Owner {
         for reason in left_out {
             note(&format!("left out a cgroup hierarchy: {reason}"));
         }
-        Ok(Self { dir: dir.to_owned(), spec, cgroups, own_cgroup, log, output, signals, own_pids, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), spec, cgroups, own_cgroup, log, output, signals, layers, own_pids, _lock: lock })
     }
 }
 
@@ -163,6 +167,21 @@ fn lock(dir: &Path) -> Result<File, StartFailure> {
     // Waits for someone who looks whether we live; the specification's file keeps other shims away.
     flock(&lock, FlockOperation::LockExclusive).doing(what)?;
     Ok(lock)
+}
+
+/// The image store drops no layer under such a lock, whoever asks it to and whether or not a worker lives.
+///
+/// A layer that cannot be opened is left to the one who mounts it, who says so in the exit record.
+fn hold_layers(layers: &[PathBuf]) -> Vec<OwnedFd> {
+    let hold = |layer: &PathBuf| {
+        let directory = open(layer, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        // Waits for a store that looks whether the layer is in use. Nothing interrupts: signals are blocked.
+        flock(&directory, FlockOperation::LockShared)
+            .inspect_err(|error| note(&format!("failed to hold the layer {}: {error}", layer.display())))
+            .ok()?;
+        Some(directory)
+    };
+    layers.iter().filter_map(hold).collect()
 }
 
 fn read_spec(dir: &Path) -> Result<Spec, StartFailure> {

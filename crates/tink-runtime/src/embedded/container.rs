@@ -46,9 +46,7 @@ impl EmbeddedRuntime {
     pub(super) async fn remove_container(&self, record: &HandleRecord) -> Result<(), RuntimeError> {
         let dir = self.recorded_dir(record, Operation::Remove)?;
         let removed = tink_oci::remove(&dir).await;
-        removed.map_err(|error| RuntimeError::transient(Operation::Remove, &record.container, chain(&error)))?;
-        self.release(&record.container);
-        Ok(())
+        removed.map_err(|error| RuntimeError::transient(Operation::Remove, &record.container, chain(&error)))
     }
 }
 

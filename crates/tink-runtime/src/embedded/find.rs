@@ -1,6 +1,6 @@
 //! Which run a container's state directory belongs to.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,6 @@ const FILE: &str = "identity.json";
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Owner {
     pub(super) identity: Identity,
-    pub(super) layers: Vec<PathBuf>,
 }
 
 impl Owner {

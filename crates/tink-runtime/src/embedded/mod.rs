@@ -14,16 +14,13 @@
 
 mod container;
 mod find;
-mod hold;
 mod image;
 mod logs;
 mod start;
 mod translate;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,12 +40,10 @@ pub struct EmbeddedRuntime {
     containers: PathBuf,
     store: Store,
     registries: Registries,
-    /// Keeps the layers of running containers in the store, by container id.
-    held: Mutex<HashMap<String, hold::Layers>>,
 }
 
 impl EmbeddedRuntime {
-    /// Opens the state directory, making it where it is missing, and takes hold of what runs there.
+    /// Opens the state directory, making it where it is missing.
     ///
     /// # Errors
     /// Permanent when the directory or the registry settings cannot be used.
@@ -63,9 +58,7 @@ impl EmbeddedRuntime {
         let budget = options.image_bytes_max.map_or_else(Budget::unlimited, Budget::bytes);
         let store = Store::open(&options.state_dir.join("images"), budget).map_err(|error| fail(error.chain()))?;
         let registries = Registries::new(image::registry_config(options)).map_err(|error| fail(error.chain()))?;
-        let runtime = Self { containers, store, registries, held: Mutex::default() };
-        runtime.hold_what_runs();
-        Ok(runtime)
+        Ok(Self { containers, store, registries })
     }
 
     /// The image store, for listing and importing.

@@ -6,7 +6,6 @@ use tink_image::Image;
 use tink_oci::{LaunchError, Spec, Status};
 
 use super::find::{Owner, record};
-use super::hold::Layers;
 use super::image::pull_error;
 use super::translate::{container_id, translate};
 use super::{EmbeddedRuntime, chain};
@@ -18,7 +17,7 @@ impl EmbeddedRuntime {
         let id = container_id(&name);
         let dir = self.dir(&id);
         let image = self.image(spec, &name).await?;
-        let wanted = translate(spec, &id, &dir, image.layers.clone(), &image.config.config)
+        let wanted = translate(spec, &id, &dir, image.layers, &image.config.config)
             .map_err(|reason| RuntimeError::permanent(Operation::Start, &name, reason))?;
         if spec.tty {
             tracing::debug!(container = name, "the embedded runtime gives no terminal; the program gets pipes");
@@ -26,11 +25,12 @@ impl EmbeddedRuntime {
         if self.settle_clash(&spec.identity, &name, &dir).await? {
             return Ok(record(id, &spec.identity));
         }
-        let owner = Owner { identity: spec.identity.clone(), layers: image.layers };
+        let owner = Owner { identity: spec.identity.clone() };
         claim(&dir, &owner)
             .map_err(|error| RuntimeError::transient(Operation::Start, &name, format!("{}: {error}", dir.display())))?;
-        self.hold(&id, Layers::Taken { _guard: image.guard });
         self.launch(wanted, &name).await?;
+        // The shim holds the layers by now, for as long as the container runs.
+        drop(image.guard);
         Ok(record(id, &spec.identity))
     }
 
@@ -46,16 +46,15 @@ impl EmbeddedRuntime {
     }
 
     async fn launch(&self, wanted: Spec, name: &str) -> Result<(), RuntimeError> {
-        let (id, dir) = (wanted.id.clone(), wanted.dir.clone());
+        let dir = wanted.dir.clone();
         let error = match tink_oci::launch(wanted).await {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        if !matches!(error, LaunchError::Interrupted { .. }) {
-            self.release(&id);
-            if let Err(error) = tink_oci::remove(&dir).await {
-                tracing::warn!(container = name, reason = chain(&error), "a container that did not start stays behind");
-            }
+        if !matches!(error, LaunchError::Interrupted { .. })
+            && let Err(error) = tink_oci::remove(&dir).await
+        {
+            tracing::warn!(container = name, reason = chain(&error), "a container that did not start stays behind");
         }
         Err(start_error(&error, name))
     }

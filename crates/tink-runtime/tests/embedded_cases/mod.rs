@@ -1,8 +1,10 @@
 //! What is the embedded runtime's own: its limits are named, its store keeps what runs, nothing is left behind.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tink_e2e::{Registry, TestImage, TestRun};
+use tink_image::{Budget, Reclaimed, Store};
 use tink_runtime::{EmbeddedRuntime, Options, Progress, PullOutcome, RegistryCredentials, Runtime};
 
 use crate::Test;
@@ -18,7 +20,7 @@ pub const ALL: &[Test] = table! {
     nothing_is_left_behind
     an_image_is_pulled_with_a_password_and_run
     a_registry_that_is_down_is_transient_unless_the_image_is_here
-    layers_of_a_running_container_stay_also_after_a_restart
+    layers_of_a_running_container_stay_though_no_worker_lives
     a_program_that_writes_without_a_newline_is_heard_at_once
 };
 
@@ -89,20 +91,31 @@ async fn a_registry_that_is_down_is_transient_unless_the_image_is_here(_bench: &
     assert!(matches!(&outcome, PullOutcome::Local(error) if error.is_retryable()), "{outcome:?}");
 }
 
-async fn layers_of_a_running_container_stay_also_after_a_restart(bench: &Bench, state: &Path) {
+async fn layers_of_a_running_container_stay_though_no_worker_lives(_bench: &Bench, _state: &Path) {
     let run = TestRun::new("runtime-embedded-layers").expect("directories can be made");
-    let (_registry, name, first) = registry(&run, state);
+    // A state directory of its own: all that is free in it is dropped.
+    let state = run.scratch().join("state");
+    let (_registry, name, first) = registry(&run, &state);
     within(first.pull(&image(&name), &Progress::new())).await.expect("it is pulled");
     let mut spec = shell("sleep 1000");
     spec.image = image(&name);
     let record = within(first.start(&spec)).await.expect("it starts");
     drop(first);
-    let second = EmbeddedRuntime::open(&Options::new(state)).expect("it opens");
-    let refused = second.store().remove(&image(&name)).expect_err("the image is in use");
+    let store = Store::open(&state.join("images"), Budget::unlimited()).expect("it opens");
+    let before = store.list().expect("a list");
+    let refused = store.remove(&image(&name)).expect_err("the image is in use");
     assert!(refused.to_string().contains("in use"), "{refused}");
+    assert_eq!(store.gc(0).expect("what is free is dropped"), Reclaimed::default());
+    assert_eq!(store.list().expect("a list"), before);
+    drop(store);
+
+    let second = EmbeddedRuntime::open(&Options::new(&state)).expect("it opens");
+    within(second.stop(&record, Duration::ZERO)).await.expect("stopped");
+    within(second.wait(&record)).await.expect("an exit");
+    // The exit alone frees the layers; the container's record may stay.
+    let dropped = second.store().gc(0).expect("what is free is dropped");
+    assert_eq!(dropped.images, [image(&name)]);
     within(second.remove(&record)).await.expect("removed");
-    bench.remove(&record).await;
-    second.store().remove(&image(&name)).expect("nobody uses it any more");
 }
 
 async fn a_program_that_writes_without_a_newline_is_heard_at_once(bench: &Bench, _state: &Path) {
