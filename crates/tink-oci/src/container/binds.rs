@@ -1,6 +1,7 @@
 //! Volumes: host paths bound into the container.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstatvfs, open};
@@ -46,7 +47,8 @@ pub(super) fn mount_volume(volume: &Volume, root: &Root) -> Result<(), StartFail
 fn open_source(source: &Path) -> std::io::Result<OwnedFd> {
     match open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
         Err(Errno::NOENT) => {
-            std::fs::DirBuilder::new().recursive(true).create(source)?;
+            // The mode is said: the container's init has no umask, and the directory stays on the host.
+            std::fs::DirBuilder::new().recursive(true).mode(0o755).create(source)?;
             Ok(open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
         }
         opened => Ok(opened?),

@@ -30,10 +30,13 @@ struct Standard {
 /// Flags of file systems that hold nothing to execute.
 const PLAIN: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
+/// The only one with times of access: programs tell by those of a terminal whether somebody is there.
+const OF_DEV: MountFlags = MountFlags::NOSUID.union(MountFlags::STRICTATIME);
+
 /// As in a privileged container of Docker: nothing masked, nothing read-only.
 const STANDARD: [Standard; 7] = [
     Standard { target: "/proc", kind: "proc", flags: PLAIN, options: None },
-    Standard { target: "/dev", kind: "tmpfs", flags: MountFlags::NOSUID, options: Some(c"mode=755,size=65536k") },
+    Standard { target: "/dev", kind: "tmpfs", flags: OF_DEV, options: Some(c"mode=755,size=65536k") },
     Standard { target: "/sys", kind: "sysfs", flags: PLAIN, options: None },
     Standard {
         target: "/dev/pts",
