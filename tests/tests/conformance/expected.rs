@@ -1,0 +1,103 @@
+//! The differences that are meant, and why.
+
+/// A difference, or several of one reason.
+#[derive(Debug)]
+pub struct Expected {
+    /// The beginning of the names of the fields, and the whole name where it ends in a tab.
+    pub fields: &'static [&'static str],
+    /// The first column of the row in docs/differences.md that tells users, with the reason.
+    pub in_docs: &'static str,
+    /// Whether every machine shows it; else it depends on the version of Docker or on the machine.
+    pub everywhere: bool,
+    /// Whether what Docker and we show is what the row says.
+    pub holds: fn(case: &str, docker: Option<&str>, embedded: Option<&str>) -> bool,
+}
+
+impl Expected {
+    /// Whether this is the reason for a difference.
+    pub fn explains(&self, case: &str, field: &str, docker: Option<&str>, embedded: Option<&str>) -> bool {
+        let field = format!("{field}\t");
+        self.fields.iter().any(|beginning| field.starts_with(beginning)) && (self.holds)(case, docker, embedded)
+    }
+}
+
+/// All of them.
+pub const EXPECTED: &[Expected] = &[
+    // There is no bridge, since there is no daemon to keep one; an action that asks for nothing must reach its servers.
+    Expected {
+        fields: &["namespace net\t", "interfaces but the loopback\t"],
+        in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
+        everywhere: true,
+        holds: |case, _, embedded| case != "no network" && matches!(embedded, Some("the host's" | "yes" | "no")),
+    },
+    // A random name says nothing; logs that an action sends should name the machine.
+    Expected {
+        fields: &["host name\t"],
+        in_docs: "host name: the container's id",
+        everywhere: true,
+        holds: |_, docker, embedded| docker == Some("its own") && embedded == Some("the host's"),
+    },
+    // Written into the container's own layer: no mount that a program could stumble over when it replaces the file.
+    Expected {
+        fields: &["mount /etc/hostname\t", "mount /etc/hosts\t", "mount /etc/resolv.conf\t"],
+        in_docs: "`/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` are mounts",
+        everywhere: true,
+        holds: |_, docker, embedded| docker.is_some() && embedded.is_none(),
+    },
+    // A name that does not resolve makes programs wait.
+    Expected {
+        fields: &["/etc/hosts has the host name\t"],
+        in_docs: "with no network, `/etc/hosts` lacks the host name",
+        everywhere: true,
+        holds: |case, docker, embedded| case == "no network" && (docker, embedded) == (Some("no"), Some("yes")),
+    },
+    // It tells that Docker runs the container, and Docker does not.
+    Expected {
+        fields: &["entry /.dockerenv\t"],
+        in_docs: "the root holds `/.dockerenv`",
+        everywhere: true,
+        holds: |_, docker, embedded| docker.is_some() && embedded.is_none(),
+    },
+    // Nothing that the host mounts later is to be held by a container, nor the other way round.
+    Expected {
+        fields: &["mount /\t"],
+        in_docs: "the root is a slave mount",
+        everywhere: true,
+        holds: |_, docker, embedded| {
+            docker.is_some_and(|text| text.contains("tags: master:"))
+                && embedded.is_some_and(|text| text.contains("tags: none"))
+        },
+    },
+    // Docker 20.10 knows the capabilities up to 37 (AUDIT_READ); later ones know all.
+    Expected {
+        fields: &["status CapPrm\t", "status CapEff\t", "status CapBnd\t"],
+        in_docs: "the capabilities that the engine's version knows",
+        everywhere: false,
+        holds: |_, docker, embedded| {
+            let set = |text: Option<&str>| u64::from_str_radix(text.unwrap_or_default(), 16);
+            let (Ok(docker), Ok(embedded)) = (set(docker), set(embedded)) else { return false };
+            embedded & ((1 << 38) - 1) == docker
+        },
+    },
+    // Docker passes on what its daemon was started with.
+    Expected {
+        fields: &["limit Max core file size\t"],
+        in_docs: "core files are limited as those of the daemon",
+        everywhere: false,
+        holds: |_, docker, embedded| docker.is_some() && embedded == Some(" unlimited unlimited bytes"),
+    },
+    // A container sees its own cgroup as the root on either version, and not where the host keeps it.
+    Expected {
+        fields: &["namespace cgroup\t"],
+        in_docs: "the cgroup namespace is the host's on cgroup v1",
+        everywhere: false,
+        holds: |_, docker, embedded| docker == Some("the host's") && embedded == Some("its own"),
+    },
+    // Where version 1 and 2 are mounted side by side, programs that know version 2 find theirs.
+    Expected {
+        fields: &["mount /sys/fs/cgroup/"],
+        in_docs: "of a hybrid set-up, only the cgroup v1 hierarchies are mounted",
+        everywhere: false,
+        holds: |_, docker, embedded| docker.is_none() && embedded.is_some_and(|text| text.starts_with("cgroup2 ")),
+    },
+];
