@@ -92,6 +92,8 @@ impl Engine {
                 return if self.store.is_tombstone(&tombstone).await? {
                     Ok(Reported::Deleted)
                 } else {
+                    tracing::warn!(workflow = %id, %action, %worker, %said, "report of a workflow that is not here");
+                    self.metrics.reports_refused.inc();
                     Err(EngineError::NoWorkflow(id))
                 };
             }

@@ -11,9 +11,8 @@
 //! - **RUNNING** asks leave. It is refused where the action must not run: NOT_FOUND for a workflow or action that is not
 //!   there (deleted), FAILED_PRECONDITION when its workflow ended or it is not at its turn.
 //! - **A result** only tells. It is acknowledged whatever the server makes of it, so that a healthy agent lives: a
-//!   contradicting or late one changes nothing and is kept as an event `refused`, and one for a workflow that was deleted
-//!   meanwhile is dropped. The answer's metadata `tink-refused` says so to those who look. NOT_FOUND is left for
-//!   what this server never had: somebody else's action, another server's workflow.
+//!   contradicting or late one changes nothing and is kept as an event `refused`, and one for a workflow that is not here
+//!   (deleted, or lost with the server's data) is dropped. The answer's metadata `tink-refused` says so to those who look.
 //! - Failures of the store are UNAVAILABLE: every agent repeats the call.
 
 mod attributes;

@@ -7,7 +7,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Response, Status};
 
 use super::{Agents, failure, invalid_id};
-use crate::engine::Reported;
+use crate::engine::{EngineError, Reported};
 use crate::services::{address_of, timestamp};
 use crate::store::WorkerSeen;
 
@@ -26,13 +26,20 @@ pub async fn serve(
     let seen = WorkerSeen { id: report.worker.clone(), at: engine.now(), address, attributes_json: None };
     engine.presence.note(seen);
     let asks_leave = report.state == ActionState::Running;
-    let reported = engine.report(&workflow, report).await.map_err(|error| failure("ReportActionStatus", &error))?;
+    let reported = match engine.report(&workflow, report).await {
+        // After its data was lost or restored from a backup, a server does not know what its workers still run.
+        Err(error @ EngineError::NoWorkflow(_)) if !asks_leave => {
+            return Ok(refused(&format!("{error}; the result is not kept")));
+        }
+        reported => reported.map_err(|error| failure("ReportActionStatus", &error))?,
+    };
     match reported {
         Reported::Acknowledged => Ok(Response::new(ActionStatusResponse {})),
         Reported::Deleted if asks_leave => Err(Status::not_found(format!("workflow {workflow} was deleted"))),
         Reported::Deleted => Ok(refused(&format!("workflow {workflow} was deleted; the result is not kept"))),
         Reported::Refused(refusal) => match &refusal {
-            Refusal::UnknownAction { .. } => Err(Status::not_found(refusal.to_string())),
+            Refusal::UnknownAction { .. } if asks_leave => Err(Status::not_found(refusal.to_string())),
+            Refusal::UnknownAction { .. } => Ok(refused(&refusal.to_string())),
             Refusal::NotAReport { .. } => Err(Status::invalid_argument(refusal.to_string())),
             Refusal::Contradiction { .. } | Refusal::OutOfOrder { .. } | Refusal::Ended { .. } => {
                 if asks_leave {
