@@ -37,12 +37,14 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     build.env("RUSTFLAGS", "-Ctarget-feature=-crt-static");
     shell::run(&mut build)?;
     let programs = target_dir.join(workspace::host()?).join("release");
+    let scratch = target_dir.join("tmp");
+    fs::create_dir_all(&scratch).with_context(|| format!("failed to make {}", scratch.display()))?;
     for target in &targets {
         let [corpus, artifacts, seeds] = ["corpus", "artifacts", "seeds"].map(|kind| fuzz.join(kind).join(target));
         for directory in [&corpus, &artifacts, &seeds] {
             fs::create_dir_all(directory).with_context(|| format!("failed to make {}", directory.display()))?;
         }
-        let mut command = confined(&programs.join(target), [&corpus, &artifacts]);
+        let mut command = confined(&programs.join(target), [&corpus, &artifacts], &scratch);
         command.arg(format!("-max_total_time={seconds}")).arg(format!("-timeout={INPUT_SECONDS_MAX}"));
         command.arg(format!("-rss_limit_mb={MEMORY_MB_MAX}")).arg(format!("-max_len={INPUT_BYTES_MAX}"));
         command.args(["-print_final_stats=1", "-verbosity=1"]);
@@ -57,16 +59,17 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Runs a target where it can write to its own directories and to an empty /tmp alone: it unpacks hostile archives as root.
-fn confined(program: &Path, writable: [&Path; 2]) -> Command {
+/// Runs a target where it can write to its own directories and to an empty `scratch` alone: it unpacks hostile archives as
+/// root.
+fn confined(program: &Path, writable: [&Path; 2], scratch: &Path) -> Command {
     if !rustix::process::geteuid().is_root() {
         return Command::new(program);
     }
-    let script = "mount --bind \"$1\" \"$1\"; mount --bind \"$2\" \"$2\"; mount -t tmpfs tmpfs /tmp; \
-                  mount -o remount,bind,ro /; shift 2; exec \"$@\"";
+    let script = "mount --bind \"$1\" \"$1\"; mount --bind \"$2\" \"$2\"; mount -t tmpfs tmpfs \"$3\"; \
+                  export TMPDIR=\"$3\"; mount -o remount,bind,ro /; shift 3; exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "--", "sh", "-euc", script, "sh"]);
-    command.args(writable).arg(program);
+    command.args(writable).arg(scratch).arg(program);
     command
 }
 

@@ -7,6 +7,7 @@ mod ci;
 mod deny;
 mod elf;
 mod fuzz;
+mod guest_kernel;
 mod interrupt;
 mod setup;
 mod shared_services;

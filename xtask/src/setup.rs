@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{elf, shell};
+use crate::{elf, guest_kernel, shell};
 
 /// One thing the tests need.
 struct Need {
@@ -16,7 +16,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 11] = [
     Need { what: "a C compiler", packages: &["gcc"], is_there: || shell::which("cc").is_some() },
     Need { what: "the static C library", packages: &["libc6-dev"], is_there: has_static_libc },
     Need { what: "a C++ compiler, for fuzzing", packages: &["g++"], is_there: || shell::which("c++").is_some() },
@@ -27,23 +27,26 @@ const NEEDS: [Need; 10] = [
     Need { what: "a registry", packages: &["docker-registry"], is_there: || shell::which("docker-registry").is_some() },
     Need { what: "a static busybox", packages: &["busybox-static"], is_there: has_static_busybox },
     Need { what: "ip", packages: &["iproute2"], is_there: || shell::which("ip").is_some() },
+    Need { what: "a machine emulator", packages: &["qemu-system-x86"], is_there: has_qemu },
 ];
 
 /// Installs what is missing.
 pub(crate) fn run() -> Result<()> {
     let missing: Vec<_> = NEEDS.iter().filter(|need| !(need.is_there)()).collect();
-    if missing.is_empty() {
+    if missing.is_empty() && guest_kernel::is_there() {
         eprintln!("xtask: all that the tests need is installed");
         return Ok(());
     }
-    let list: Vec<_> = missing.iter().map(|need| need.what).collect();
-    eprintln!("xtask: missing: {}", list.join(", "));
-    install(&missing.iter().map(|need| need.packages).collect::<Vec<_>>())?;
-    let left: Vec<_> = missing.iter().filter(|need| !(need.is_there)()).map(|need| need.what).collect();
-    if !left.is_empty() {
-        bail!("still missing after the installation: {}", left.join(", "));
+    if !missing.is_empty() {
+        let list: Vec<_> = missing.iter().map(|need| need.what).collect();
+        eprintln!("xtask: missing: {}", list.join(", "));
+        install(&missing.iter().map(|need| need.packages).collect::<Vec<_>>())?;
+        let left: Vec<_> = missing.iter().filter(|need| !(need.is_there)()).map(|need| need.what).collect();
+        if !left.is_empty() {
+            bail!("still missing after the installation: {}", left.join(", "));
+        }
     }
-    Ok(())
+    if guest_kernel::is_there() { Ok(()) } else { guest_kernel::fetch() }
 }
 
 /// Installs one package of each list of alternatives, refreshing the package lists only if they do not know one or if the
@@ -60,22 +63,23 @@ pub(crate) fn install(wanted: &[&[&str]]) -> Result<()> {
     let mut fresh = false;
     let mut chosen = choose(wanted);
     if chosen.is_none() {
-        refresh(&mut fresh)?;
+        fresh = true;
+        refresh()?;
         chosen = choose(wanted);
     }
     let Some(packages) = chosen else { bail!("this distribution has no package for one of {names}") };
     let install = || shell::run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(&packages));
     match install() {
         Err(_) if !fresh => {
-            refresh(&mut fresh)?;
+            refresh()?;
             install()
         }
         result => result,
     }
 }
 
-fn refresh(fresh: &mut bool) -> Result<()> {
-    *fresh = true;
+/// Fetches the package lists anew.
+pub(crate) fn refresh() -> Result<()> {
     shell::run(apt_get().arg("update"))
 }
 
@@ -91,7 +95,8 @@ fn choose(wanted: &[&[&str]]) -> Option<Vec<String>> {
     Some(chosen)
 }
 
-fn apt_get() -> Command {
+/// `apt-get` that asks nothing.
+pub(crate) fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
     command.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
     command
@@ -100,6 +105,10 @@ fn apt_get() -> Command {
 fn has_static_busybox() -> bool {
     let content = shell::which("busybox").and_then(|path| fs::read(path).ok());
     content.and_then(|content| elf::Linkage::read(&content).ok()).is_some_and(|linkage| linkage.is_static())
+}
+
+fn has_qemu() -> bool {
+    shell::which("qemu-system-x86_64").is_some()
 }
 
 fn has_static_libc() -> bool {
