@@ -33,7 +33,10 @@ pub(crate) fn companion_path(name: &str) -> Result<PathBuf> {
 }
 
 /// A program of the machine, searched in PATH and in the directories of system daemons, which root's PATH may lack.
-pub(crate) fn system_program(name: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is not there.
+pub fn system_program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))

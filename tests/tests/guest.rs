@@ -1,0 +1,84 @@
+//! A machine with nothing but a kernel, the `tink` program and a shell: its root is the initramfs, every capability is
+//! there, and the cgroup controllers are free.
+
+#![cfg(target_arch = "x86_64")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tink_e2e::stack::manifests;
+use tink_e2e::{Initramfs, TestRun, binary_path, guest, scenario, system_program};
+
+/// The guest is emulated: some seconds on a machine that does nothing else.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// Every capability that Linux 6.1, the guest's kernel, knows.
+const ALL_CAPABILITIES: &str = "000001ffffffffff";
+
+/// Boots the guest of `guest/init`, waits until it is powered off, and answers with what its console showed.
+fn console(run: &TestRun) -> Result<String> {
+    let endless = run.scratch().join("endless.yaml");
+    let action = "- name: only\n  worker: w\n  actions:\n  - name: count\n    image: localhost/tink-actions\n    timeout: 600\n    command: [count, --to, \"1000000\", --delay-ms, \"200\"]\n";
+    fs::write(&endless, manifests("endless", action))?;
+    let initramfs = Initramfs::new()
+        .file("init", include_str!("guest/init"))
+        .directory("bin")
+        .copy("bin/busybox", &system_program("busybox")?)
+        .copy("bin/tink", &binary_path("tink")?)
+        .copy("overlay.ko", &guest::kernel_file("overlay.ko")?)
+        .folder("example", &Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/hello"))?
+        .directory("endless")
+        .copy("endless/all.yaml", &endless);
+    let mut guest = guest::boot(run, &initramfs)?;
+    let status = guest.wait(DEADLINE);
+    let text = guest.stdout().text().replace('\r', "");
+    let status = status.with_context(|| text.clone())?;
+    ensure!(status.success() && text.contains("=== end"), "the guest ended early ({status}):\n{text}");
+    Ok(text)
+}
+
+/// What the console showed between the title of a section and the next.
+fn section<'t>(text: &'t str, title: &str) -> Result<&'t str> {
+    let begin =
+        text.split_once(&format!("=== {title}\n")).with_context(|| format!("no section {title:?} in:\n{text}"))?;
+    Ok(begin.1.split("\n=== ").next().unwrap_or_default())
+}
+
+/// The rest of the section's line that begins with `name`.
+fn value<'t>(section: &'t str, name: &str) -> Result<&'t str> {
+    let value = section.lines().find_map(|line| line.strip_prefix(name));
+    Ok(value.with_context(|| format!("no line {name:?} in:\n{section}"))?.trim())
+}
+
+#[test]
+fn actions_run_from_an_initramfs_root_and_leave_nothing_behind() -> Result<()> {
+    scenario("actions_run_from_an_initramfs_root_and_leave_nothing_behind", |run| {
+        let text = console(run)?;
+        assert_eq!(value(&text, "root:")?, "rootfs");
+        for title in ["without overlayfs", "with overlayfs"] {
+            let section = section(&text, title)?;
+            for wanted in ["hello, hello-machine", "5 of 5", "goodbye", "workflow hello SUCCESS", "exit code 0"] {
+                ensure!(section.contains(wanted), "{wanted:?} is missing {title}:\n{section}");
+            }
+            ensure!(section.contains("left behind: nothing"), "{title}:\n{section}");
+        }
+
+        let outside = section(&text, "from outside")?;
+        assert_eq!(value(outside, "CapEff:")?, ALL_CAPABILITIES);
+        assert_eq!(value(outside, "CapBnd:")?, ALL_CAPABILITIES);
+        assert_eq!(value(outside, "Seccomp:")?, "0");
+        ensure!(value(outside, "NSpid:")?.ends_with("\t1"), "not process 1 of its namespace: {outside}");
+        assert_eq!(value(outside, "root:")?, "overlay");
+        // All of the image, and none of the guest's root.
+        let files = value(outside, "files:")?;
+        ensure!(files.contains("tink") && !files.contains("overlay.ko"), "{files}");
+        // The one the runtime asks for: it tells that a container ran out of memory.
+        assert_eq!(value(outside, "controllers:")?, "memory");
+        assert_eq!(value(outside, "processes:")?, "1");
+        assert_eq!(value(outside, "exit code")?, "130", "{outside}");
+        ensure!(outside.contains("left behind: nothing"), "{outside}");
+        Ok(())
+    })
+}
