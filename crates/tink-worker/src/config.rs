@@ -76,6 +76,8 @@ pub struct Config {
     pub registry_user: String,
     /// Password at that registry.
     pub registry_pass: Secret<String>,
+    /// Image archives to import at the start.
+    pub images: Option<PathBuf>,
     /// Where the journal is.
     pub state_dir: PathBuf,
     /// Cap of the pauses between requests and between reports.

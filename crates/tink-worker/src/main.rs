@@ -81,6 +81,9 @@ async fn work(config: &Config) -> ExitCode {
         },
         () = stop.cancelled() => return ExitCode::SUCCESS,
     };
+    if let Some(directory) = &config.images {
+        import_images(directory, runtime.as_ref()).await;
+    }
     let mut settings = Settings::new(config.id.clone(), state_dir);
     settings.backoff_max = config.backoff_max_interval;
     settings.executor.stop_grace = config.stop_grace;
@@ -142,6 +145,28 @@ async fn engine(config: &Config, state_dir: &Path, options: &Options) -> Result<
             }
         }
         tokio::time::sleep(backoff.pause()).await;
+    }
+}
+
+/// Imports every archive of a directory. One that cannot be imported is named in the log; its image is pulled then.
+async fn import_images(directory: &Path, runtime: &dyn Runtime) {
+    let mut archives: Vec<_> = match std::fs::read_dir(directory) {
+        Ok(files) => files.flatten().map(|file| file.path()).collect(),
+        Err(error) => {
+            warn!(directory = %directory.display(), %error, "the directory of images cannot be read");
+            return;
+        }
+    };
+    archives.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        [".tar", ".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
+    });
+    archives.sort();
+    for archive in archives {
+        match runtime.import_archive(&archive).await {
+            Ok(images) => info!(archive = %archive.display(), ?images, "images imported"),
+            Err(error) => warn!(archive = %archive.display(), %error, "an image archive could not be imported"),
+        }
     }
 }
 

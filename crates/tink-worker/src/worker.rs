@@ -112,6 +112,10 @@ type ActionEnd = Result<Outcome, JoinError>;
 /// What became of a request for work, and how long the server took.
 type PollEnd = (Result<Next, TransportError>, Duration);
 
+/// Today's server holds a report that fails on its side, such as one for a workflow that was deleted, for a minute before
+/// it answers; other work need not wait for that.
+const FIRST_TRY_MAX: Duration = Duration::from_secs(5);
+
 /// A request that took so long was held by the server, which is as good as a pause.
 const HELD: Duration = Duration::from_secs(10);
 
@@ -277,10 +281,11 @@ impl Dispatcher {
         }
     }
 
-    /// Hands a result to the reporter; no work is asked for before it was tried once.
+    /// Hands a result to the reporter; no work is asked for before it was tried once, unless the server takes long over it.
     async fn report(&mut self, id: EntryId, assignment: &Arc<crate::Assignment>, report: &Report) {
         let tried = self.executor.reporter.result(id, assignment, report).await;
-        self.tried.push(Box::pin(tried));
+        // The reporter goes on by itself; what is dropped here is only the waiting.
+        self.tried.push(Box::pin(async move { drop(timeout(FIRST_TRY_MAX, tried).await) }));
     }
 
     fn ask_at_once(&mut self) {
@@ -348,10 +353,11 @@ impl Dispatcher {
         self.poll.abort_all();
         self.action.abort_all();
         if let Some(entry) = self.current.and_then(|id| self.journal.entry(id)) {
-            info!(
-                workflow = %entry.assignment.workflow, action = %entry.assignment.name,
-                "the action is left running and will be taken up at the next start"
-            );
+            let next = match entry.phase() {
+                Phase::Assigned => "the action was not started yet; the server will offer it again",
+                _ => "the action goes on in its container and will be taken up at the next start",
+            };
+            info!(workflow = %entry.assignment.workflow, action = %entry.assignment.name, "{next}");
         }
         let waiting = async { while self.tried.next().await.is_some() {} };
         if timeout(self.settings.stop_timeout, waiting).await.is_err() {

@@ -175,6 +175,7 @@ impl Resolved {
                 .collect(),
             registry_user: self.text("registry-user"),
             registry_pass: Secret::new(self.text("registry-pass")),
+            images: Some(self.path("images")).filter(|path| !path.as_os_str().is_empty()),
             state_dir: self.path("state-dir"),
             backoff_max_interval: duration("backoff-max-interval")?.max(Duration::from_millis(1)),
             stop_grace: duration("stop-grace")?,

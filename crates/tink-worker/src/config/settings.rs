@@ -92,6 +92,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         "",
         "registries without TLS or with a certificate that cannot be verified, comma-separated (embedded runtime)",
     ),
+    setting("images", Kind::Path, "", "directory of image archives (.tar, .tar.gz, .tgz) to import at the start"),
     setting("state-dir", Kind::Path, "/var/lib/tink-worker", "where the journal is"),
     setting("backoff-max-interval", Kind::Duration, "5s", "longest pause between requests and between reports"),
     setting("stop-grace", Kind::Duration, "5s", "between SIGTERM and SIGKILL of an action whose time is used up"),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -11,6 +12,9 @@ use crate::transport::local::Local;
 use crate::transport::{Ack, Next, Transport, TransportError};
 use crate::{Assignment, Report};
 
+/// How long upstream's server repeats a call that fails on its side before it answers.
+const UPSTREAM_HOLD: Duration = Duration::from_secs(60);
+
 /// What outlives the worker.
 #[derive(Debug)]
 pub(crate) struct Office {
@@ -19,7 +23,7 @@ pub(crate) struct Office {
     pub(crate) reports: Mutex<Vec<Report>>,
     /// Answers to give to reports instead of the engine's.
     pub(crate) answers: Mutex<VecDeque<Result<Ack, String>>>,
-    /// Reports of these workflows are answered Internal, as upstream's server does for a deleted workflow.
+    /// Reports of these workflows are answered Internal after a minute, as upstream's server does for a deleted workflow.
     pub(crate) broken: Mutex<Vec<String>>,
     /// Answers to requests for work, before the engine is asked.
     pub(crate) offers: Mutex<VecDeque<Next>>,
@@ -62,6 +66,9 @@ impl Transport for Server {
         self.steps.step("before report").await.map_err(unreachable)?;
         self.office.reports.lock().unwrap().push(report.clone());
         let is_broken = self.office.broken.lock().unwrap().contains(&report.workflow.to_string());
+        if is_broken {
+            tokio::time::sleep(UPSTREAM_HOLD).await;
+        }
         let scripted = self.office.answers.lock().unwrap().pop_front();
         let ack = match scripted {
             _ if is_broken => Err(internal("workflow not found")),

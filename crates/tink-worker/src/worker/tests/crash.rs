@@ -5,6 +5,7 @@ use tink_workflow::{ActionState, WorkflowState};
 
 use crate::Ended;
 use crate::doubles::{Fault, Life, Script, World, workflow};
+use crate::transport::Next;
 
 const FINISHED: Life = Life::Ended(Ended::Finished);
 
@@ -136,4 +137,26 @@ fn a_crash_while_an_action_is_stopped_is_a_timeout_all_the_same() {
         assert_eq!(world.office.engine.workflows()[0].state, WorkflowState::Timeout, "{what}");
         assert_eq!(world.runs("w-a1"), 1, "{what}");
     }
+}
+
+#[test]
+fn an_action_whose_container_is_gone_is_not_started_before_the_server_asks_for_it() {
+    let world = (1..)
+        .find_map(|at| {
+            let world = world().endless();
+            let (life, steps) = world.live(Some((at, Fault::Crash)));
+            assert_eq!(life, Life::Crashed);
+            steps.is_some_and(|steps| steps.last() == "after start").then_some(world)
+        })
+        .unwrap();
+    world.machine.lock().unwrap().containers.clear();
+    let said = world.reports().len();
+    // The server has nothing to do: the workflow was deleted while the machine was away.
+    world.office.offers.lock().unwrap().extend((0..1000).map(|_| Next::Nothing));
+    let (life, _) = world.live_beside(None, |stop, _, _| async move {
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        stop.cancel();
+    });
+    assert_eq!(life, Life::Ended(Ended::Stopped));
+    assert_eq!((world.runs("v-a1"), world.reports().len()), (1, said), "neither started nor said to run");
 }

@@ -271,11 +271,18 @@ fn a_workflow_the_server_fails_on_for_ever_does_not_hold_up_the_others() {
     world.office.answers.lock().unwrap().push_back(Ok(Ack::Accepted));
     let office = std::sync::Arc::clone(&world.office);
     let (life, _) = world.live_beside(None, |stop, mut events, _| async move {
-        let mut given_up = false;
+        let (mut given_up, mut ended) = (false, None);
         while let Some(event) = events.next().await {
             match event {
                 WorkerEvent::Started { assignment, .. } if assignment.workflow.name() == "deleted" => {
                     office.broken.lock().unwrap().push("default/deleted".to_owned());
+                }
+                WorkerEvent::Ended { assignment, .. } if assignment.workflow.name() == "deleted" => {
+                    ended = Some(tokio::time::Instant::now());
+                }
+                WorkerEvent::Started { .. } => {
+                    let waited = ended.take().map(|ended| ended.elapsed());
+                    assert!(waited.is_none_or(|waited| waited < Duration::from_secs(30)), "idle for {waited:?}");
                 }
                 WorkerEvent::Reported { accepted: false, assignment, .. } => {
                     assert_eq!(assignment.workflow.name(), "deleted");
