@@ -110,7 +110,6 @@ impl<'r> Site<'r> {
             .args(["run", &file, "--plain", "--runtime", runtime, "--insecure-registries", &self.registry.address()])
             .arg("--docker-socket")
             .arg(self.engine.socket())
-            // One for all cases, as on a worker.
             .arg("--state-dir")
             .arg(format!("{own}/state"))
             .start(self.run)?;
@@ -139,6 +138,7 @@ fn seen(text: &str, own: &str) -> Result<Seen> {
             let signals = u64::from_str_radix(&value, 16).context("no set of signals")? & !(0b11 << 31);
             value = format!("{signals:x}");
         }
+        // Of the mounts on one point, the last hides the others.
         if let Some(earlier) = seen.insert(name.to_owned(), value)
             && !name.starts_with("mount ")
         {
