@@ -1,9 +1,13 @@
 //! The command line.
 
+mod machine;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+pub use machine::{Exec, ImageCommand, ImportImages, Logs, Machine, RemoveImages, Rm};
 
 /// Run Tinkerbell workflows here, check templates, and talk to a tink-server.
 #[derive(Debug, Parser)]
@@ -50,6 +54,9 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the workflows of a folder here: a server and its workers in this process, on an embedded store.
+    ///
+    /// Templates find files beside them by `{{ .folder }}`: the absolute path of the folder, put into the hardware map of
+    /// every workflow that does not set `folder` itself.
     Up(Up),
     /// Run a workflow or a rendered template here, with no server.
     Run(Run),
@@ -67,6 +74,17 @@ pub enum Command {
     /// Workers that the server has seen.
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// List the containers that the embedded runtime has on this machine.
+    Ps(Machine),
+    /// Print what a container of this machine wrote.
+    Logs(Logs),
+    /// Run a program in a running container of this machine; on a terminal if stdin is one.
+    Exec(Exec),
+    /// Remove containers from this machine.
+    Rm(Rm),
+    /// Images that the embedded runtime has on this machine.
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Print a completion script for a shell.
     Completion {
         /// The shell.
@@ -93,6 +111,9 @@ pub struct Engine {
     /// Folder for the store, the journal and images; kept. Without it a temporary one, removed at the end.
     #[arg(long, value_hint = ValueHint::DirPath, env = "TINK_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Folder with OCI layouts and image archives (.tar, .tar.gz, .tgz, .tar.zst) to give to the engine first.
+    #[arg(long, value_hint = ValueHint::DirPath, env = "TINK_IMAGES")]
+    pub images: Option<PathBuf>,
     /// Registry host that the user name and password belong to.
     #[arg(long, env = "REGISTRY_NAME")]
     pub registry_name: Option<String>,

@@ -1,7 +1,13 @@
 //! One module a family of commands.
 
 mod apply;
+mod exec;
+mod image;
+mod logs;
+mod machine;
 mod object;
+mod ps;
+mod rm;
 mod run;
 mod template;
 mod up;
@@ -31,6 +37,11 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Hardware(command) => object::hardware(connect().await?, command, cli.output).await,
         Command::Workflow(command) => workflow::run(connect().await?, command, cli.output).await,
         Command::Worker(_) => worker::list(connect().await?, cli.output).await,
+        Command::Ps(args) => ps::run(&args, cli.output),
+        Command::Logs(args) => logs::run(&args).await,
+        Command::Exec(args) => Err(exec::run(args)),
+        Command::Rm(args) => rm::run(&args).await,
+        Command::Image(command) => image::run(command, cli.output).await,
         Command::Completion { shell } => completion(shell),
         // main runs it before any thread is there.
         Command::Action { .. } => Ok(DONE),

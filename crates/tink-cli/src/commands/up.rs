@@ -26,22 +26,39 @@ use crate::load;
 use crate::local::{self, Interrupt, OUTPUT_LINES_MAX, StateDir};
 use crate::progress::Display;
 
+/// Key of the hardware map with the absolute path of the folder.
+const FOLDER_KEY: &str = "folder";
+
 /// Updates on their way to the display.
 const UPDATES_MAX: usize = 64;
 
 /// Runs every workflow of a folder and returns how they ended.
 pub async fn run(args: Up) -> Result<u8, Failure> {
-    let manifests = load::folder(&args.dir)?;
+    let mut manifests = load::folder(&args.dir)?;
     if !manifests.iter().any(|manifest| matches!(manifest, Manifest::Workflow(_))) {
         let error = anyhow::anyhow!("{} holds no Workflow manifest, so there is nothing to run", args.dir.display());
         return Err(Failure::usage(error));
     }
+    name_folder(&mut manifests, &args.dir)?;
     let state = StateDir::open(args.engine.state_dir.as_deref())?;
     let server = start_server(state.path()).await?;
     let result = with_server(&args, &manifests, state.path(), &server).await;
     server.shutdown().await;
     state.close();
     result
+}
+
+/// Tells every template where the files beside it are; a workflow that says so itself is believed.
+fn name_folder(manifests: &mut [Manifest], dir: &Path) -> Result<(), Failure> {
+    let folder = dir.canonicalize().with_context(|| format!("failed to find {}", dir.display()))?;
+    // A path that is no text cannot be named in a template; whoever needs it learns that the key is missing.
+    let Some(folder) = folder.to_str() else { return Ok(()) };
+    for manifest in manifests {
+        if let Manifest::Workflow(workflow) = manifest {
+            workflow.hardware_map.entry(FOLDER_KEY.to_owned()).or_insert_with(|| folder.to_owned());
+        }
+    }
+    Ok(())
 }
 
 async fn start_server(state_dir: &Path) -> Result<Running, Failure> {
@@ -62,6 +79,7 @@ async fn with_server(args: &Up, manifests: &[Manifest], state_dir: &Path, server
         workflows.push(get(&client, key).await?.unwrap_or_default());
     }
     let Selected { runtime, why } = local::select(&args.engine, state_dir).await?;
+    local::preload_images(runtime.as_ref(), args.engine.images.as_deref()).await?;
     let images = workflows.iter().flat_map(|workflow| actions(workflow).map(|(_, action)| action.image.as_str()));
     local::provide_own_image(runtime.as_ref(), images, state_dir).await?;
     let mut display = Display::fitting(args.plain);

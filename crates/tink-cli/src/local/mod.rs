@@ -2,6 +2,7 @@
 
 mod engine;
 mod halt;
+mod images;
 mod interrupt;
 mod own_image;
 mod state_dir;
@@ -9,6 +10,7 @@ mod watching;
 
 pub use engine::select;
 pub use halt::halt;
+pub use images::preload as preload_images;
 pub use interrupt::Interrupt;
 pub use own_image::provide as provide_own_image;
 pub use state_dir::StateDir;

@@ -1,0 +1,7 @@
+//! The embedded runtime end to end: server, workers and CLI as an operator starts them, a real registry with a password,
+//! and no container engine.
+
+mod machine;
+mod site;
+mod up;
+mod workflows;
