@@ -15,6 +15,9 @@ use crate::exit::Failure;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A list of thousands of workflows is one answer.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// Clients of the administrators' services over one connection.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -60,9 +63,9 @@ impl Client {
     /// Clients over a connection that is there.
     pub fn over(channel: Channel) -> Self {
         Self {
-            objects: ObjectServiceClient::new(channel.clone()),
-            workflows: WorkflowServiceClient::new(channel.clone()),
-            workers: WorkerServiceClient::new(channel),
+            objects: ObjectServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            workflows: WorkflowServiceClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX),
+            workers: WorkerServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
         }
     }
 }
