@@ -8,6 +8,7 @@ mod deny;
 mod elf;
 mod fuzz;
 mod guest_kernel;
+mod images;
 mod interrupt;
 mod setup;
 mod shared_services;
@@ -28,6 +29,9 @@ cargo xtask <task>
                         --dist tests the programs of `static`; ARGS go to `cargo test` (after `--`, to the tests)
   bench [NAME]          run the benchmarks, or one of them
   static                build the programs as they are shipped, one file each, into target/static/
+  images [--arm64] [ARGS]
+                        static, then the images of worker, server and CLI into target/images/; --arm64 cross-compiles
+                        for that, too; ARGS go to the packer (--help tells: name, tag, push)
   lint                  formatting, clippy, and the licences, bans and sources of deny.toml
   fuzz [--seconds N] [TARGET]
                         fuzz each target of fuzz/, or one of them, for N seconds each (10)
@@ -55,6 +59,7 @@ fn run(args: &[String]) -> Result<()> {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
         "static" => without_arguments(rest).and_then(|()| static_build::run().map(drop)),
+        "images" => images::run(rest),
         "lint" => without_arguments(rest).and_then(|()| ci::lint()),
         "fuzz" => fuzz::run(rest),
         "ci" => without_arguments(rest).and_then(|()| ci::run()),

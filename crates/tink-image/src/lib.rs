@@ -51,7 +51,7 @@ mod store;
 mod tar;
 mod unpack;
 
-pub use build::{Built, Compression, ImageBuilder};
+pub use build::{Built, Compression, ImageBuilder, IndexBuilder};
 pub use digest::{Digest, DigestError, Hasher};
 pub use error::{Cause, ImageError};
 pub use platform::Platform;

@@ -36,6 +36,13 @@ impl Platform {
         Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: variant.to_owned() }
     }
 
+    /// A Linux machine of an architecture in Go's words, such as `amd64` or `arm64`.
+    #[must_use]
+    pub fn linux(architecture: &str) -> Self {
+        let variant = if architecture == "arm64" { "v8" } else { "" };
+        Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: variant.to_owned() }
+    }
+
     /// How well `offered` runs here: smaller is better, `None` = not at all.
     fn distance(&self, offered: &Self) -> Option<u32> {
         if offered.os != self.os || offered.architecture != self.architecture {

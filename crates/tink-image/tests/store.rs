@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 
 use support::server::{Served, Server};
 use support::{pull, read, registries, small_image, store};
-use tink_image::{Budget, Compression, Image, ImageBuilder, ImageError, ImageRef, Progress, Store, Whiteouts};
+use tink_image::{
+    Budget, Compression, Image, ImageBuilder, ImageError, ImageRef, IndexBuilder, Platform, Progress, Store, Whiteouts,
+};
 
 fn name(text: &str) -> ImageRef {
     ImageRef::parse(text).unwrap()
@@ -60,6 +62,36 @@ async fn layouts_and_archives_in_every_packing_give_the_same_image() {
         let again = store.get(&reference).unwrap().unwrap();
         assert_eq!(again.config.config.env, ["PATH=/bin"]);
     }
+}
+
+/// An image that says for which architecture it is.
+fn saying(architecture: &str) -> ImageBuilder {
+    let mut image = ImageBuilder::new();
+    image.platform(Platform::linux(architecture)).bytes("/for", architecture, 0o644);
+    image
+}
+
+#[tokio::test]
+async fn of_an_index_the_image_for_this_machine_is_taken_from_a_layout_and_from_a_registry() {
+    let ours = Platform::host().architecture;
+    let other = if ours == "amd64" { "arm64" } else { "amd64" };
+    let mut index = IndexBuilder::new();
+    index.image(saying(other)).image(saying(&ours));
+    let reference = name("quay.io/tinkerbell/tink-worker:v1");
+    let (work, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let digest = index.write_layout(work.path(), &reference).unwrap();
+    assert_eq!(index.write_layout(work.path(), &reference).unwrap(), digest, "the same images, the same digests");
+    let store = store(directory.path());
+    let images = store.import(work.path(), None, &Progress::none()).await.unwrap();
+    assert_eq!(images.len(), 1);
+    assert_eq!(images[0].reference, reference);
+    assert_eq!(read(&images[0], "for"), ours.as_bytes());
+
+    let registry = support::Registry::start();
+    let reference = registry.image("tink-worker:v1");
+    assert_eq!(index.push(&registries(), &reference, work.path()).await.unwrap(), digest);
+    let pulled = pull(&store, &registries(), &reference).await;
+    assert_eq!(read(&pulled.image, "for"), ours.as_bytes());
 }
 
 #[tokio::test]

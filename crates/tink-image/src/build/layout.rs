@@ -19,6 +19,36 @@ use crate::tar::{Kind, TarWriter};
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 pub(super) fn write(builder: &ImageBuilder, directory: &Path, name: &ImageRef) -> Result<Built, ImageError> {
+    let (manifest, built) = write_blobs(builder, directory)?;
+    add_to_index(directory, named(manifest, name), name)?;
+    Ok(built)
+}
+
+/// One image for several platforms: an index of its own, which the layout's index names.
+pub(super) fn write_index(
+    builders: &[ImageBuilder],
+    directory: &Path,
+    name: &ImageRef,
+) -> Result<(Descriptor, Vec<Built>), ImageError> {
+    let (mut manifests, mut built) = (Vec::new(), Vec::new());
+    for builder in builders {
+        let (manifest, one) = write_blobs(builder, directory)?;
+        manifests.push(manifest);
+        built.push(one);
+    }
+    let index = blob(directory, media::OCI_INDEX, &json(&Index::of(manifests))?)?;
+    add_to_index(directory, named(index.clone(), name), name)?;
+    Ok((index, built))
+}
+
+fn named(mut manifest: Descriptor, name: &ImageRef) -> Descriptor {
+    manifest.annotations = BTreeMap::from([(NAME.to_owned(), name.to_string())]);
+    manifest.annotations.extend(name.tag().map(|tag| (REF_NAME.to_owned(), tag.to_owned())));
+    manifest
+}
+
+/// Layers, configuration and manifest; no index.
+fn write_blobs(builder: &ImageBuilder, directory: &Path) -> Result<(Descriptor, Built), ImageError> {
     let blobs = directory.join("blobs/sha256");
     let failed = |operation, path: &Path, source| ImageError::File { operation, path: path.to_owned(), source };
     std::fs::create_dir_all(&blobs).map_err(|source| failed("make", &blobs, source))?;
@@ -42,11 +72,7 @@ pub(super) fn write(builder: &ImageBuilder, directory: &Path, name: &ImageRef) -
     bytes += manifest.size;
     let digest = manifest.digest.clone();
     manifest.platform = Some(builder.platform.clone());
-    let mut annotations = BTreeMap::from([(NAME.to_owned(), name.to_string())]);
-    annotations.extend(name.tag().map(|tag| (REF_NAME.to_owned(), tag.to_owned())));
-    manifest.annotations = annotations;
-    add_to_index(directory, manifest, name)?;
-    Ok(Built { id, manifest: digest, bytes })
+    Ok((manifest, Built { id, manifest: digest, bytes }))
 }
 
 fn layer_type(compression: Compression) -> &'static str {

@@ -1,5 +1,6 @@
 //! Making images from files, without an engine.
 
+mod index;
 mod layer;
 mod layout;
 mod push;
@@ -7,6 +8,8 @@ mod push;
 use std::path::{Path, PathBuf};
 
 use tink_workflow::ImageRef;
+
+pub use index::IndexBuilder;
 
 use crate::digest::Digest;
 use crate::error::ImageError;
