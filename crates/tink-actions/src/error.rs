@@ -7,7 +7,8 @@ use std::io;
 pub enum ActionError {
     /// No such program.
     #[error(
-        "there is no action program {found:?}; there are: greet, count, say-goodbye, image2disk, writefile, checkfile"
+        "there is no action program {found:?}; there are: greet, count, say-goodbye, image2disk, writefile, checkfile, \
+         waitdaemon"
     )]
     UnknownProgram {
         /// What was asked for.
@@ -74,6 +75,14 @@ pub enum ActionError {
         /// The checksum wanted.
         wanted: String,
     },
+    /// The container engine did not do what it was asked.
+    #[error("failed to {doing} the engine at /var/run/docker.sock: {reason}")]
+    Engine {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        reason: String,
+    },
     /// A file is not as it should be.
     #[error("{path} is not as wanted: {reason}")]
     Differs {
@@ -94,6 +103,7 @@ impl ActionError {
             | Self::Io { .. }
             | Self::Download { .. }
             | Self::Checksum { .. }
+            | Self::Engine { .. }
             | Self::Differs { .. } => false,
         }
     }

@@ -11,6 +11,7 @@
 //! | `image2disk` | streams a disk image from a URL onto a disk; the variables of Tinkerbell's action of that name |
 //! | `writefile` | writes a file into a file system; the variables of Tinkerbell's action of that name |
 //! | `checkfile` | checks what `writefile` wrote; the same variables |
+//! | `waitdaemon [COMMAND…]` | reports success, then runs another image; the variables of the action image of that name |
 //!
 //! Exit codes: 0 done, 1 the program failed, 64 the command or a variable is wrong.
 
@@ -19,6 +20,7 @@ mod error;
 mod hello;
 mod image2disk;
 mod mounted;
+mod waitdaemon;
 mod writefile;
 
 use std::io::Write;
@@ -40,6 +42,7 @@ pub fn run(args: &[String], environment: &dyn Environment, out: &mut dyn Write) 
         "image2disk" => image2disk::run(environment, out),
         "writefile" => writefile::run(environment, out),
         "checkfile" => writefile::check(environment, out),
+        "waitdaemon" => waitdaemon::run(environment, out),
         other => Err(ActionError::UnknownProgram { found: other.to_owned() }),
     }
 }

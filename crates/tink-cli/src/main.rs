@@ -17,8 +17,8 @@ use crate::args::{Cli, Command};
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
-    // Before any thread exists: this program, started again, is the shim that owns a container.
-    if let Some(code) = tink_oci::shim_main_if_asked() {
+    // Before any thread exists: this program, started again, is the shim that owns a container, or serves one.
+    if let Some(code) = tink_runtime::helper_main_if_asked() {
         return code;
     }
     let cli = match Cli::try_parse() {

@@ -31,6 +31,7 @@
 //! build bridges (the network is the host's, or loopback alone), and is no security boundary: a privileged container can do
 //! to the machine whatever root can.
 
+mod background;
 mod boot;
 mod capabilities;
 mod cgroup;
@@ -55,6 +56,7 @@ mod sys;
 mod volume;
 mod watch;
 
+pub use background::{Side, go_to_background};
 pub use capabilities::missing_capabilities;
 pub use container::in_initial_pid_namespace;
 pub use exec::{ExecError, ExecRequest, exec_command};

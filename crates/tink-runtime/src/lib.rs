@@ -16,7 +16,7 @@ mod spec;
 
 pub use credentials::RegistryCredentials;
 pub use docker::{DEFAULT_DOCKER_SOCKET, DockerRuntime};
-pub use embedded::EmbeddedRuntime;
+pub use embedded::{EmbeddedRuntime, helper_main_if_asked};
 pub use error::{Operation, RuntimeError};
 pub use lines::LINE_BYTES_MAX;
 pub use log::{LogSink, OutputStream};

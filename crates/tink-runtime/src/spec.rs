@@ -32,6 +32,8 @@ pub enum Purpose {
     OnTimeout,
     /// The `on-failure` command of a 2021 template.
     OnFailure,
+    /// Started by a container through the socket that the embedded runtime gave it: it outlives its action.
+    Detached,
 }
 
 impl Identity {
@@ -52,6 +54,7 @@ impl Identity {
             Purpose::Action => {}
             Purpose::OnTimeout => name.push_str("_on-timeout"),
             Purpose::OnFailure => name.push_str("_on-failure"),
+            Purpose::Detached => name.push_str("_detached"),
         }
         name
     }
@@ -63,6 +66,7 @@ impl Identity {
             Purpose::Action => "action",
             Purpose::OnTimeout => "on-timeout",
             Purpose::OnFailure => "on-failure",
+            Purpose::Detached => "detached",
         };
         [
             ("org.tinkerbell.workflow-id", self.workflow.to_string()),

@@ -30,7 +30,7 @@ macro_rules! table {
 contract_cases!(table);
 
 fn main() -> ExitCode {
-    if let Some(code) = tink_oci::shim_main_if_asked() {
+    if let Some(code) = tink_runtime::helper_main_if_asked() {
         return code;
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -13,8 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
-    // Before any thread exists: this program, started again, is the shim that owns a container.
-    if let Some(code) = tink_oci::shim_main_if_asked() {
+    // Before any thread exists: this program, started again, is the shim that owns a container, or serves one.
+    if let Some(code) = tink_runtime::helper_main_if_asked() {
         return code;
     }
     let args = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());

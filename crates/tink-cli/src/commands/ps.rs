@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tink_image::{Budget, Store};
 use tink_oci::{Outcome, Status};
+use tink_runtime::{Identity, Purpose};
 
 use crate::args::{Format, Machine};
 use crate::commands::machine::{Container, containers};
@@ -56,7 +57,7 @@ fn table(found: &[Container], images: &[String]) -> Table {
         table.row([
             container.id.clone(),
             cell(identity.map(|identity| identity.workflow.to_string())),
-            cell(identity.map(|identity| identity.action_name.clone())),
+            cell(identity.map(action)),
             cell(identity.map(|identity| identity.attempt.to_string())),
             state(&container.status),
             container.started().map_or_else(|| "-".to_owned(), |at| format!("{} ago", ago(at, now))),
@@ -64,6 +65,17 @@ fn table(found: &[Container], images: &[String]) -> Table {
         ]);
     }
     table
+}
+
+/// What is no action's own run says so.
+fn action(identity: &Identity) -> String {
+    let name = &identity.action_name;
+    match identity.purpose {
+        Purpose::Action => name.clone(),
+        Purpose::OnTimeout => format!("{name} (on-timeout)"),
+        Purpose::OnFailure => format!("{name} (on-failure)"),
+        Purpose::Detached => format!("{name} (detached)"),
+    }
 }
 
 fn word(status: &Status) -> &'static str {

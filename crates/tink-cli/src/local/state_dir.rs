@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
+use tink_oci::Status;
 
 use crate::exit::Failure;
 
@@ -37,12 +38,23 @@ impl StateDir {
         &self.path
     }
 
-    /// Removes a temporary folder and says so if that fails.
+    /// Removes a temporary folder and says so if that fails. One in which a detached container runs is kept.
     pub fn close(self) {
-        if let Some(temporary) = self.temporary
-            && let Err(error) = temporary.close()
-        {
+        let Some(temporary) = self.temporary else { return };
+        if let Some(container) = running_container(&self.path) {
+            let path = temporary.keep();
+            eprintln!("container {container} goes on; `tink ps --state-dir {}` lists it", path.display());
+            return;
+        }
+        if let Err(error) = temporary.close() {
             eprintln!("tink: failed to remove {}: {error}", self.path.display());
         }
     }
+}
+
+/// The first container that runs, though everything this process waited for is over.
+fn running_container(state_dir: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(state_dir.join("containers")).into_iter().flatten().flatten();
+    let runs = |dir: &Path| matches!(tink_oci::status(dir), Ok(Status::Running(_) | Status::Starting));
+    entries.map(|entry| entry.path()).find(|dir| runs(dir))?.file_name()?.to_str().map(str::to_owned)
 }

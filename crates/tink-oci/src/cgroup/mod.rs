@@ -88,6 +88,14 @@ pub(crate) fn leave_service(hierarchies: &[Hierarchy], id: &str) -> Option<PathB
     join(&path).ok().map(|()| path)
 }
 
+/// As [`leave_service`], but to the root of the hierarchy, which nobody has to remove. Best effort.
+pub(crate) fn leave_service_for_root() {
+    let hierarchies = discover().unwrap_or_default();
+    for managed in hierarchies.iter().filter(|hierarchy| hierarchy.is_managed() && !hierarchy.is_own_at_root()) {
+        let _ = join(&managed.mount);
+    }
+}
+
 /// The cgroup that the shim of a container would have, if it needed one, beside the container's own.
 pub(crate) fn of_shim(container: &Path) -> PathBuf {
     let mut name = container.file_name().unwrap_or_default().to_owned();

@@ -16,6 +16,7 @@ use super::child::{self, Role, Started};
 use super::finish::{Ending, finish, remove_layer};
 use super::output::Output;
 use super::supervise::{Supervised, supervise};
+use crate::background::close_stray_descriptors;
 use crate::boot;
 use crate::cgroup;
 use crate::exit::Outcome;
@@ -188,25 +189,4 @@ fn read_spec(dir: &Path) -> Result<Spec, StartFailure> {
     let path = dir.join(SPEC_FILE);
     let text = std::fs::read(&path).doing(|| format!("read {}", path.display()))?;
     serde_json::from_slice(&text).doing(|| format!("understand {}", path.display()))
-}
-
-/// Marks what the launcher's parents left open to go at exec: the container must not inherit it, and we must not keep it
-/// in use.
-fn close_stray_descriptors() {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
-    let open: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for fd in open.into_iter().filter(|fd| *fd > 2) {
-        // Ours are all marked close-on-exec from their making; a stray one is not.
-        let Ok(info) = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")) else { continue };
-        if !is_close_on_exec(&info) {
-            let _ = nix::unistd::close(fd);
-        }
-    }
-}
-
-/// Reads the `flags:` line of a descriptor's `fdinfo`: octal, with `O_CLOEXEC` in it.
-fn is_close_on_exec(info: &str) -> bool {
-    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-    flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).is_none_or(|flags| flags & CLOSE_ON_EXEC != 0)
 }

@@ -1,12 +1,15 @@
 //! Which run a container's state directory belongs to.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::translate::container_id;
 use super::{EmbeddedRuntime, NAME};
-use crate::{HandleRecord, Identity, Operation, RuntimeError};
+use crate::{ContainerSpec, HandleRecord, Identity, Operation, RuntimeError};
 
 /// In a container's state directory, beside what `tink-oci` keeps there.
 const FILE: &str = "identity.json";
@@ -15,13 +18,17 @@ const FILE: &str = "identity.json";
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Owner {
     pub(super) identity: Identity,
+    /// What runs. Its environment may hold secrets: the file is root's.
+    #[serde(default)]
+    pub(super) container: Option<ContainerSpec>,
 }
 
 impl Owner {
     /// Not synced: after a reboot nothing of the container is left but its exit.
     pub(super) fn write(&self, dir: &Path) -> std::io::Result<()> {
         let partial = dir.join("identity.json.new");
-        std::fs::write(&partial, serde_json::to_vec_pretty(self)?)?;
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
         std::fs::rename(partial, dir.join(FILE))
     }
 

@@ -10,6 +10,8 @@ use crate::{Operation, Options, Progress, PullOutcome, PullProgress, RegistryCre
 
 impl EmbeddedRuntime {
     pub(super) async fn pull_image(&self, image: &ImageRef, progress: &Progress) -> Result<PullOutcome, RuntimeError> {
+        // Here and not at a start, where every millisecond counts.
+        self.prune_detached().await;
         let (layers, mut news) = tink_image::Progress::new();
         let mut pull = std::pin::pin!(self.store.pull(&self.registries, image, &layers));
         let outcome = loop {

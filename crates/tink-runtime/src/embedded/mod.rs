@@ -6,16 +6,18 @@
 //! ```
 //!
 //! A container's id is its name, so the same run finds itself again by its identity alone. Whoever uses this must call
-//! `tink_oci::shim_main_if_asked` first thing in `main`.
+//! [`crate::helper_main_if_asked`] first thing in `main`.
 //!
 //! Limits: networks are the host's (also for `bridge` and `default`, whose purpose is to reach others) or none; PID
 //! namespaces are the host's or private; named volumes do not exist; a program gets no terminal. The log keeps the newest
 //! 16 MiB. See docs/differences.md.
 
 mod container;
+mod detached;
 mod find;
 mod image;
 mod logs;
+mod socket;
 mod start;
 mod translate;
 
@@ -32,6 +34,8 @@ use crate::{
     Runtime, RuntimeError,
 };
 
+pub use socket::helper_main_if_asked;
+
 /// The name in [`HandleRecord::runtime`].
 const NAME: &str = "embedded";
 
@@ -40,6 +44,8 @@ pub struct EmbeddedRuntime {
     containers: PathBuf,
     store: Store,
     registries: Registries,
+    /// With the state directory as it is found from everywhere.
+    options: Options,
 }
 
 impl EmbeddedRuntime {
@@ -58,7 +64,9 @@ impl EmbeddedRuntime {
         let budget = options.image_bytes_max.map_or_else(Budget::unlimited, Budget::bytes);
         let store = Store::open(&options.state_dir.join("images"), budget).map_err(|error| fail(error.chain()))?;
         let registries = Registries::new(image::registry_config(options)).map_err(|error| fail(error.chain()))?;
-        Ok(Self { containers, store, registries })
+        let state_dir = containers.parent().map_or_else(|| options.state_dir.clone(), Path::to_owned);
+        let options = Options { state_dir, ..options.clone() };
+        Ok(Self { containers, store, registries, options })
     }
 
     /// The image store, for listing and importing.

@@ -4,34 +4,48 @@ use std::path::Path;
 
 use tink_image::Image;
 use tink_oci::{LaunchError, Spec, Status};
+use tink_workflow::ImageRef;
 
 use super::find::{Owner, record};
 use super::image::pull_error;
+use super::socket::{self, Setup};
 use super::translate::{container_id, translate};
 use super::{EmbeddedRuntime, chain};
 use crate::{ContainerSpec, HandleRecord, Identity, Operation, RuntimeError};
+
+/// A container that is ready to be launched.
+pub(super) struct Prepared {
+    pub(super) wanted: Spec,
+    /// Whether it is given an engine's socket of ours.
+    has_socket: bool,
+    /// Keeps the layers until the shim holds them.
+    image: Image,
+}
 
 impl EmbeddedRuntime {
     pub(super) async fn start_container(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
         let name = spec.identity.container_name();
         let id = container_id(&name);
         let dir = self.dir(&id);
-        let image = self.image(spec, &name).await?;
-        let wanted = translate(spec, &id, &dir, image.layers, &image.config.config)
-            .map_err(|reason| RuntimeError::permanent(Operation::Start, &name, reason))?;
-        if spec.tty {
-            tracing::debug!(container = name, "the embedded runtime gives no terminal; the program gets pipes");
-        }
+        let prepared = self.prepare(spec, &id, &dir).await?;
         if self.settle_clash(&spec.identity, &name, &dir).await? {
             return Ok(record(id, &spec.identity));
         }
-        let owner = Owner { identity: spec.identity.clone() };
+        let owner = Owner { identity: spec.identity.clone(), container: Some(resolved(spec, &prepared)) };
         claim(&dir, &owner)
             .map_err(|error| RuntimeError::transient(Operation::Start, &name, format!("{}: {error}", dir.display())))?;
-        self.launch(wanted, &name).await?;
-        // The shim holds the layers by now, for as long as the container runs.
-        drop(image.guard);
+        self.run(prepared, &name, Vec::new()).await?;
         Ok(record(id, &spec.identity))
+    }
+
+    /// Makes of what an action says what is launched.
+    pub(super) async fn prepare(&self, spec: &ContainerSpec, id: &str, dir: &Path) -> Result<Prepared, RuntimeError> {
+        let name = spec.identity.container_name();
+        let image = self.image(spec, &name).await?;
+        let mut wanted = translate(spec, id, dir, image.layers.clone(), &image.config.config)
+            .map_err(|reason| RuntimeError::permanent(Operation::Start, &name, reason))?;
+        let has_socket = socket::place(&mut wanted, &spec.image, &self.options.docker_socket).await;
+        Ok(Prepared { wanted, has_socket, image })
     }
 
     async fn image(&self, spec: &ContainerSpec, name: &str) -> Result<Image, RuntimeError> {
@@ -45,18 +59,42 @@ impl EmbeddedRuntime {
         })
     }
 
-    async fn launch(&self, wanted: Spec, name: &str) -> Result<(), RuntimeError> {
+    /// Launches what is prepared, in a directory that is claimed. `images` are kept by the server of its socket, if it
+    /// has one.
+    pub(super) async fn run(&self, prepared: Prepared, name: &str, images: Vec<ImageRef>) -> Result<(), RuntimeError> {
+        let Prepared { wanted, has_socket, image } = prepared;
         let dir = wanted.dir.clone();
-        let error = match tink_oci::launch(wanted).await {
+        let serving = if has_socket {
+            match socket::start(&dir, Setup::new(&wanted.id, images, &self.options)).await {
+                Ok(serving) => Some(serving),
+                Err(error) => {
+                    self.remove_unstarted(&dir, name).await;
+                    let reason = format!("the engine's socket cannot be served to it: {error}");
+                    return Err(RuntimeError::transient(Operation::Start, name, reason));
+                }
+            }
+        } else {
+            None
+        };
+        let launched = tink_oci::launch(wanted).await;
+        // The server of the socket looks after the container from now on.
+        drop(serving);
+        // The shim holds the layers by now, for as long as the container runs.
+        drop(image);
+        let error = match launched {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        if !matches!(error, LaunchError::Interrupted { .. })
-            && let Err(error) = tink_oci::remove(&dir).await
-        {
-            tracing::warn!(container = name, reason = chain(&error), "a container that did not start stays behind");
+        if !matches!(error, LaunchError::Interrupted { .. }) {
+            self.remove_unstarted(&dir, name).await;
         }
         Err(start_error(&error, name))
+    }
+
+    async fn remove_unstarted(&self, dir: &Path, name: &str) {
+        if let Err(error) = tink_oci::remove(dir).await {
+            tracing::warn!(container = name, reason = chain(&error), "a container that did not start stays behind");
+        }
     }
 
     /// Whether this very run is running already. Else the directory is free when this returns.
@@ -81,10 +119,25 @@ impl EmbeddedRuntime {
 }
 
 /// Makes the state directory and says whose it is, before anything runs in it.
-fn claim(dir: &Path, owner: &Owner) -> std::io::Result<()> {
+pub(super) fn claim(dir: &Path, owner: &Owner) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().mode(0o700).create(dir)?;
     owner.write(dir)
+}
+
+/// What runs, as it was asked for, with what the image adds: what a program in the container is told about itself.
+fn resolved(spec: &ContainerSpec, prepared: &Prepared) -> ContainerSpec {
+    let config = &prepared.image.config.config;
+    let command = if spec.command.is_empty() { config.cmd.clone() } else { spec.command.clone() };
+    let mut environment: Vec<String> = Vec::with_capacity(prepared.wanted.env.len());
+    let name = |pair: &str| pair.split('=').next().map(str::to_owned);
+    for pair in &prepared.wanted.env {
+        match environment.iter_mut().find(|earlier| name(earlier) == name(pair)) {
+            Some(earlier) => earlier.clone_from(pair),
+            None => environment.push(pair.clone()),
+        }
+    }
+    ContainerSpec { command, environment, ..spec.clone() }
 }
 
 fn start_error(error: &LaunchError, name: &str) -> RuntimeError {

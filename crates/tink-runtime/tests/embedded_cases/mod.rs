@@ -1,5 +1,7 @@
 //! What is the embedded runtime's own: its limits are named, its store keeps what runs, nothing is left behind.
 
+mod socket;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +11,10 @@ use tink_runtime::{EmbeddedRuntime, Options, Progress, PullOutcome, RegistryCred
 
 use crate::Test;
 use crate::contract::{Bench, image, shell, within};
+use socket::{
+    a_container_is_told_about_itself_and_others_are_refused, detached_containers_are_bounded,
+    the_socket_lives_as_long_as_its_container,
+};
 
 macro_rules! table {
     ($($case:ident)*) => { &[$((stringify!($case), |bench, state| Box::pin($case(bench, state)))),*] };
@@ -22,6 +28,9 @@ pub const ALL: &[Test] = table! {
     a_registry_that_is_down_is_transient_unless_the_image_is_here
     layers_of_a_running_container_stay_though_no_worker_lives
     a_program_that_writes_without_a_newline_is_heard_at_once
+    a_container_is_told_about_itself_and_others_are_refused
+    the_socket_lives_as_long_as_its_container
+    detached_containers_are_bounded
 };
 
 async fn what_cannot_be_had_is_refused_by_name(bench: &Bench, _state: &Path) {
