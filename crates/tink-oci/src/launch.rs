@@ -43,6 +43,8 @@ pub async fn launch(spec: Spec) -> Result<Record, LaunchError> {
 
 /// Starts a container and returns when its program runs (was exec'd); blocks for a few milliseconds.
 ///
+/// Should the shim be killed when the program may have begun to run, that is no error here: the container is gone.
+///
 /// The container has a shim of its own and lives on when the caller ends. On an error nothing runs, and the state
 /// directory says why in its exit record; [`crate::remove`] takes it away.
 ///
@@ -62,6 +64,7 @@ pub fn launch_blocking(spec: &Spec) -> Result<Record, LaunchError> {
         .arg(LAUNCH_ARGUMENT)
         .arg(&spec.dir)
         .env_clear()
+        .envs(tink_failpoint::inherited())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(write)
@@ -105,11 +108,14 @@ impl Answers {
                 Ok(Some(Message::Shim(id))) => shim = Some(id),
                 Ok(Some(Message::Started(record))) => return Ok(*record),
                 Ok(Some(Message::Failed(failure))) => return Err(failure.into()),
-                Ok(None) => return Err(LaunchError::Silent { dir: dir.to_owned(), log: last_words(dir) }),
+                Ok(None) => {
+                    return may_have_run(dir)
+                        .ok_or_else(|| LaunchError::Silent { dir: dir.to_owned(), log: last_words(dir) });
+                }
                 Err(source) => {
                     // The half-built container dies with its shim.
                     let _ = shim.map(|shim| shim.signal(Signal::KILL));
-                    return Err(LaunchError::Handshake { dir: dir.to_owned(), source });
+                    return may_have_run(dir).ok_or(LaunchError::Handshake { dir: dir.to_owned(), source });
                 }
             }
         }
@@ -128,6 +134,13 @@ impl Answers {
         self.pipe.read_until(b'\n', &mut line)?;
         if line.is_empty() { Ok(None) } else { Ok(Some(serde_json::from_slice(&line)?)) }
     }
+}
+
+/// The record of a container whose shim went silent. It is written before the program is let go, so where there is one
+/// the program may have run, and to start it again could be its second time: it was started, and whoever waits for it
+/// learns that it is gone.
+fn may_have_run(dir: &Path) -> Option<Record> {
+    Record::load(dir).ok().flatten()
 }
 
 /// The end of what the shim wrote before it went silent.

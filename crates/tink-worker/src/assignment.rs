@@ -45,6 +45,9 @@ pub struct Assignment {
     /// Arguments of the container that runs after a failure (2021 templates).
     #[serde(default)]
     pub on_failure: Vec<String>,
+    /// The template says that the action ends the machine; see [`Assignment::leaves`].
+    #[serde(default)]
+    pub ends_machine: bool,
 }
 
 impl Assignment {

@@ -2,6 +2,7 @@
 
 mod container;
 mod hooks;
+mod leave;
 mod message;
 mod output;
 mod pull;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tink_runtime::{HandleRecord, Runtime, RuntimeError};
-use tink_workflow::ActionState;
+use tink_workflow::{ActionState, ImageRef};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -82,6 +83,14 @@ pub(crate) struct End {
     pub(crate) stopped_at: Option<tink_workflow::Timestamp>,
 }
 
+/// How far a run got.
+enum Begun {
+    /// It ended.
+    Ended(End),
+    /// It was not started: the server does not want it any more.
+    Refused(String),
+}
+
 impl End {
     fn failed(message: String) -> Self {
         Self { state: ActionState::Failed, message, stopped_at: None }
@@ -107,18 +116,8 @@ impl Executor {
         let message =
             if number > 1 { format!("running action, attempt {number}") } else { "running action".to_owned() };
         match self.reporter.running(Report::running(&assignment, message)).await {
-            Some(Ok(Ack::Accepted)) => {}
-            Some(Ok(Ack::Refused(reason))) => {
-                warn!(
-                    workflow = %assignment.workflow, action = %assignment.name, action_id = %assignment.action, reason,
-                    "the server offered an action and refused to hear that it runs; it is not started"
-                );
-                let note = format!("never started: the server refused the RUNNING report: {reason}");
-                return match self.journal.close(entry.id, note).await {
-                    Ok(()) => Outcome::Refused,
-                    Err(error) => Outcome::Journal(error),
-                };
-            }
+            Some(Ok(Ack::Accepted)) => tink_failpoint::hit("worker.running.acknowledged"),
+            Some(Ok(Ack::Refused(reason))) => return self.refused(&entry, &reason).await,
             Some(Err(error)) => return Outcome::NotStarted(error),
             None => {
                 let reason = "the reporter stopped".to_owned();
@@ -127,8 +126,20 @@ impl Executor {
         }
         let attempt = Attempt::begin(number, self.clock.as_ref());
         let mut run = Run::new(self, entry, attempt);
-        match run.begin().await {
-            Ok(end) => run.finish(end).await,
+        let begun = run.begin().await;
+        run.settle(begun).await
+    }
+
+    /// Closes the entry of an action that the server offered, but does not let start.
+    async fn refused(&self, entry: &Entry, reason: &str) -> Outcome {
+        let assignment = &entry.assignment;
+        warn!(
+            workflow = %assignment.workflow, action = %assignment.name, action_id = %assignment.action, reason,
+            "the server offered an action and refused to hear that it runs; it is not started"
+        );
+        let note = format!("never started: the server refused the RUNNING report: {reason}");
+        match self.journal.close(entry.id, note).await {
+            Ok(()) => Outcome::Refused,
             Err(error) => Outcome::Journal(error),
         }
     }
@@ -193,7 +204,10 @@ impl Executor {
                 workflow = %entry.assignment.workflow, action = %entry.assignment.name, error = %error,
                 "the action's container could not be removed; the worker tries again after its next start"
             );
-        } else if let Err(error) = self.journal.removed(entry.id).await {
+            return;
+        }
+        tink_failpoint::hit("worker.container.removed");
+        if let Err(error) = self.journal.removed(entry.id).await {
             warn!(entry = %entry.id, error = error_chain(&error), "a removal could not be stored");
         }
     }
@@ -225,7 +239,7 @@ impl Executor {
 
 impl<'a> Run<'a> {
     fn new(executor: &'a Executor, entry: Entry, attempt: Attempt) -> Self {
-        let assignment = Arc::clone(&entry.assignment);
+        let assignment = Arc::clone(&entry.assignment).unwrapped();
         // Across a reboot or an unknown boot nobody can say how much of the time was used up: all of it is granted.
         let elapsed = attempt.elapsed(executor.clock.as_ref()).unwrap_or_default();
         let limit = Duration::from_secs(assignment.timeout_s);
@@ -236,7 +250,7 @@ impl<'a> Run<'a> {
     }
 
     /// Pulls, starts and waits.
-    async fn begin(&mut self) -> Result<End, JournalError> {
+    async fn begin(&mut self) -> Result<Begun, JournalError> {
         info!(
             workflow = %self.assignment.workflow, task = %self.assignment.task, action = %self.assignment.name,
             action_id = %self.assignment.action, attempt = self.attempt.number, image = self.assignment.image,
@@ -244,14 +258,31 @@ impl<'a> Run<'a> {
         );
         let image = match self.pull().await {
             Ok(image) => image,
-            Err(end) => return Ok(end),
+            Err(end) => return Ok(Begun::Ended(end)),
         };
+        tink_failpoint::hit("worker.pulled");
         self.executor.journal.attempt(self.id, self.attempt.clone()).await?;
         self.entry.attempt = Some(self.attempt.clone());
         self.entry.container = None;
+        if self.assignment.leaves() {
+            return self.leave(image).await;
+        }
+        Ok(Begun::Ended(self.start_and_attend(image).await))
+    }
+
+    async fn start_and_attend(&mut self, image: ImageRef) -> End {
         match self.start(image).await {
-            Ok(record) => Ok(self.attend(record).await),
-            Err(end) => Ok(end),
+            Ok(record) => self.attend(record).await,
+            Err(end) => end,
+        }
+    }
+
+    /// What a run came to.
+    async fn settle(self, begun: Result<Begun, JournalError>) -> Outcome {
+        match begun {
+            Ok(Begun::Ended(end)) => self.finish(end).await,
+            Ok(Begun::Refused(reason)) => self.executor.refused(&self.entry, &reason).await,
+            Err(error) => Outcome::Journal(error),
         }
     }
 

@@ -31,6 +31,7 @@ mod events;
 mod executor;
 mod human_duration;
 mod journal;
+mod leaves;
 pub mod logging;
 mod report;
 mod reporter;

@@ -28,6 +28,10 @@ pub struct Report {
     pub duration: String,
     /// What happened, for people.
     pub message: String,
+    /// With [`ActionState::Success`]: the action is about to be started and to end the machine, and is a success unless
+    /// something else is reported.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 impl Report {
@@ -48,6 +52,7 @@ impl Report {
             stopped_at: None,
             duration: String::new(),
             message: message.into(),
+            leaving: false,
         }
     }
 }

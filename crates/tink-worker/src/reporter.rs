@@ -154,7 +154,9 @@ impl Reporter {
             let Some(report) = lane.take_due(now) else { continue };
             let (transport, workflow) = (Arc::clone(&self.transport), workflow.clone());
             self.sending.push(Box::pin(async move {
+                tink_failpoint::hit("worker.report.before");
                 let answer = transport.report(&report).await;
+                tink_failpoint::hit("worker.report.answered");
                 (workflow, answer)
             }));
         }

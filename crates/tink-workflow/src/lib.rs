@@ -7,6 +7,7 @@
 //! This crate does no IO, reads no clock and starts no task: times and ids come in as arguments.
 
 mod ids;
+mod leaving;
 mod limits;
 mod machine;
 mod reference;

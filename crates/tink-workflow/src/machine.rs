@@ -1,5 +1,6 @@
 //! The state machine: pure, so that the same code is right over every store and in every test.
 
+use crate::leaving;
 use crate::status::{Action, ActionState, CurrentAction, Task, Timestamp, Workflow, WorkflowState};
 use crate::{ActionId, WorkerId};
 
@@ -34,6 +35,14 @@ pub enum Event {
     },
     /// A worker reports.
     Reported(Report),
+    /// A worker says that it is about to start an action that ends the machine, and that the action is a success unless
+    /// it says otherwise. The report's state is not looked at.
+    Leaving(Report),
+    /// A worker asks for work: an action of it that was to end the machine has done so.
+    Returned {
+        /// The worker.
+        worker: WorkerId,
+    },
     /// Somebody cancels the workflow.
     Cancelled {
         /// Why, for people.
@@ -56,6 +65,13 @@ pub enum Effect {
         from: ActionState,
         /// Its state now.
         to: ActionState,
+    },
+    /// The machine of a running action is about to end.
+    ActionLeaves {
+        /// The action.
+        action: ActionId,
+        /// When it is a success, unless something is heard before.
+        until: Timestamp,
     },
     /// The workflow changed its state.
     WorkflowChanged {
@@ -116,6 +132,8 @@ pub enum Next<'a> {
     Action(&'a Task, &'a Action),
     /// Not now: another worker's task is at its turn.
     NotYours,
+    /// Not now: this action of the worker was to end the machine. [`Event::Returned`] says that it has.
+    Leaving(&'a Task, &'a Action),
     /// Nothing any more: the workflow ended.
     Ended,
 }
@@ -127,6 +145,7 @@ pub fn next_action<'a>(workflow: &'a Workflow, worker: &WorkerId) -> Next<'a> {
         return Next::Ended;
     }
     match turn(workflow) {
+        Some((task, action)) if task.worker == *worker && action.leaving_until.is_some() => Next::Leaving(task, action),
         Some((task, action)) if task.worker == *worker => Next::Action(task, action),
         Some(_) => Next::NotYours,
         None => Next::Ended,
@@ -144,13 +163,15 @@ pub fn step(workflow: &Workflow, event: &Event, now: Timestamp) -> Result<(Workf
     match event {
         Event::Offered { worker, action } => offered(workflow, worker, action, now),
         Event::Reported(report) => reported(workflow, report, now),
+        Event::Leaving(report) => leaving::announced(workflow, report, now),
+        Event::Returned { worker } => Ok(leaving::returned(workflow, worker, now)),
         Event::Cancelled { reason } => cancelled(workflow, reason, now),
         Event::Tick => Ok(ticked(workflow, now)),
     }
 }
 
 /// The first action that has not succeeded.
-fn turn(workflow: &Workflow) -> Option<(&Task, &Action)> {
+pub(crate) fn turn(workflow: &Workflow) -> Option<(&Task, &Action)> {
     workflow.actions().find(|(_, action)| action.state != ActionState::Success)
 }
 
@@ -215,6 +236,18 @@ fn reported(workflow: &Workflow, report: &Report, now: Timestamp) -> Result<(Wor
     }
 
     let (task_name, action_name) = (task.name.clone(), action.spec.name.clone());
+    let (next, effects) = recorded(workflow, report, (&task_name, &action_name), from, now);
+    Ok((next, effects))
+}
+
+/// The workflow after a report that changes the state of the action at its turn.
+pub(crate) fn recorded(
+    workflow: &Workflow,
+    report: &Report,
+    (task_name, action_name): (&str, &str),
+    from: ActionState,
+    now: Timestamp,
+) -> (Workflow, Vec<Effect>) {
     let mut next = workflow.clone();
     record(&mut next, report);
     let mut effects = vec![Effect::ActionChanged { action: report.action.clone(), from, to: report.state }];
@@ -243,13 +276,14 @@ fn reported(workflow: &Workflow, report: &Report, now: Timestamp) -> Result<(Wor
         // Another workflow of the same worker may be waiting behind this one.
         effects.push(Effect::Wake(report.worker.clone()));
     }
-    Ok((next, effects))
+    (next, effects)
 }
 
 fn record(workflow: &mut Workflow, report: &Report) {
     let found = workflow.tasks.iter_mut().flat_map(|task| &mut task.actions).find(|a| a.id == report.action);
     if let Some(action) = found {
         action.state = report.state;
+        action.leaving_until = None;
         action.started_at = report.started_at.or(action.started_at);
         action.stopped_at = report.stopped_at.or(action.stopped_at);
         if !report.duration.is_empty() {
@@ -287,9 +321,8 @@ fn cancelled(workflow: &Workflow, reason: &str, now: Timestamp) -> Result<(Workf
 }
 
 fn ticked(workflow: &Workflow, now: Timestamp) -> (Workflow, Vec<Effect>) {
-    let mut next = workflow.clone();
-    let mut effects = Vec::new();
-    if !workflow.state.is_terminal() && workflow.deadline().is_some_and(|deadline| deadline <= now) {
+    let (mut next, mut effects) = leaving::ticked(workflow, now);
+    if !next.state.is_terminal() && next.time_used_up().is_some_and(|deadline| deadline <= now) {
         let message = format!("the workflow took longer than its global_timeout of {} s", workflow.global_timeout_s);
         enter(&mut next, WorkflowState::Timeout, message, now, &mut effects);
         effects.extend(workers(workflow).map(Effect::Wake));

@@ -69,6 +69,10 @@ pub struct ActionSpec {
     /// Namespaces the action shares.
     #[serde(default)]
     pub namespaces: Option<Namespaces>,
+    /// Whether the action ends the machine (reboot, kexec, power-off): it is reported before it is started, and its
+    /// worker is not expected to come back with a result. A field of our own, which other servers and agents ignore.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_machine: bool,
 }
 
 /// Linux namespaces an action shares with the host or with another container.

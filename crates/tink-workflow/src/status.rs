@@ -192,6 +192,10 @@ pub struct Action {
     /// What the worker said: exit code, signal, last lines of output, pull error.
     #[serde(default)]
     pub message: String,
+    /// Its worker is about to end the machine and said so: unless it says otherwise, the action is a success at this
+    /// moment, or as soon as the worker asks for work again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving_until: Option<Timestamp>,
 }
 
 impl Action {
@@ -247,6 +251,7 @@ impl Workflow {
                     stopped_at: None,
                     duration: String::new(),
                     message: String::new(),
+                    leaving_until: None,
                 });
             }
             tasks.push(Task {
@@ -283,9 +288,16 @@ impl Workflow {
         self.actions().find(|(_, action)| action.id == *id)
     }
 
-    /// When the whole workflow's time is used up, if it has a limit and has started.
+    /// When [`Event::Tick`](crate::Event::Tick) has something to do: the whole workflow's time is used up, or an action
+    /// whose machine was to end is a success.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
+        let leaving = self.actions().filter_map(|(_, action)| action.leaving_until);
+        leaving.chain(self.time_used_up()).min()
+    }
+
+    /// When the whole workflow's time is used up, if it has a limit and has started.
+    pub(crate) fn time_used_up(&self) -> Option<Timestamp> {
         if self.global_timeout_s == 0 {
             return None;
         }

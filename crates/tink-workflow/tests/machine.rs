@@ -237,7 +237,7 @@ proptest! {
         for _ in 0..8 {
             let next = ["one", "two"].into_iter().find_map(|who| match next_action(&w, &worker(who)) {
                 Next::Action(_, action) => Some((who, action.id.to_string())),
-                Next::NotYours | Next::Ended => None,
+                Next::NotYours | Next::Leaving(..) | Next::Ended => None,
             });
             let Some((who, id)) = next else { break };
             w = step(&w, &report(who, &id, Running), at(1)).unwrap().0;
@@ -245,4 +245,54 @@ proptest! {
         }
         prop_assert!(w.state.is_terminal());
     }
+}
+
+fn leaves(who: &str, action: &str) -> Event {
+    let Event::Reported(report) = report(who, action, Success) else { unreachable!() };
+    Event::Leaving(report)
+}
+
+fn returned(who: &str) -> Event {
+    Event::Returned { worker: worker(who) }
+}
+
+#[test]
+fn an_action_that_ends_its_machine_is_a_success_when_its_worker_is_back() {
+    let w = run(workflow(&[("one", 2), ("two", 1)], 0), &[report("one", "a0", Running), leaves("one", "a0")]);
+    assert_eq!(w.tasks[0].actions[0].state, Running);
+    assert!(matches!(next_action(&w, &worker("one")), Next::Leaving(..)));
+    assert_eq!(run(w.clone(), &[returned("two")]), w, "another worker says nothing of this machine");
+    let w = run(w, &[returned("one")]);
+    assert_eq!((w.tasks[0].actions[0].state, w.state), (Success, WorkflowState::Running));
+    assert!(matches!(next_action(&w, &worker("one")), Next::Action(_, action) if action.id.as_str() == "a1"));
+}
+
+#[test]
+fn an_action_that_ends_its_machine_is_a_success_when_nothing_is_heard() {
+    let w = run(workflow(&[("one", 1)], 0), &[report("one", "a0", Running), leaves("one", "a0")]);
+    let until = w.deadline().unwrap();
+    let early = until.checked_sub(jiff::SignedDuration::from_secs(1)).unwrap();
+    assert_eq!(step(&w, &Event::Tick, early).unwrap().0, w);
+    let w = step(&w, &Event::Tick, until).unwrap().0;
+    assert_eq!((w.state, w.deadline()), (WorkflowState::Success, None));
+}
+
+#[test]
+fn an_action_that_could_not_end_its_machine_fails() {
+    for end in [Failed, Timeout] {
+        let events = [report("one", "a0", Running), leaves("one", "a0"), report("one", "a0", end)];
+        let w = run(workflow(&[("one", 1)], 0), &events);
+        assert_eq!(w.tasks[0].actions[0].state, end);
+        assert!(w.state.is_terminal());
+        assert!(step(&w, &leaves("one", "a0"), at(9)).is_err(), "it ended otherwise");
+    }
+}
+
+#[test]
+fn who_may_not_run_an_action_may_not_announce_its_end_either() {
+    let w = workflow(&[("one", 2)], 0);
+    assert!(matches!(step(&w, &leaves("two", "a0"), at(0)), Err(Refusal::UnknownAction { .. })));
+    assert!(matches!(step(&w, &leaves("one", "a1"), at(0)), Err(Refusal::OutOfOrder { .. })));
+    let cancelled = run(w, &[Event::Cancelled { reason: "x".to_owned() }]);
+    assert!(matches!(step(&cancelled, &leaves("one", "a0"), at(0)), Err(Refusal::Ended { .. })));
 }

@@ -93,10 +93,14 @@ fn pass_gate(
     };
     // Before the program runs: from then on, whoever looks must find it.
     record.save().doing(|| format!("write the record to {}", spec.dir.display()))?;
+    tink_failpoint::hit("shim.record.saved");
     down.write_all(b"g").doing(|| "give the word to start".to_owned())?;
     match next_word(up)? {
         // The pipe was closed by exec.
-        None => Ok(Started { record, init, mounts }),
+        None => {
+            tink_failpoint::hit("shim.program.started");
+            Ok(Started { record, init, mounts })
+        }
         Some(FromChild::Ready) => Err(StartFailure::setup("the container's first process said an unexpected word")),
         Some(FromChild::Failed(failure)) => Err(failure),
     }

@@ -81,6 +81,7 @@ fn run(dir: &Path, alone: &OneThread) -> ExitCode {
     };
     let Started { record, init, mounts } = *started;
     Message::Started(Box::new(record)).send(&mut launcher);
+    tink_failpoint::hit("shim.launcher.told");
     drop(launcher);
     owner.output.close_child_ends();
     let Supervised { outcome, unkillable } = supervise(&mut owner, init);
@@ -88,7 +89,9 @@ fn run(dir: &Path, alone: &OneThread) -> ExitCode {
     // is busy any more when the exit can be read. Then nothing of ours uses the layers.
     drop(mounts);
     owner.layers.clear();
+    tink_failpoint::hit("shim.exit.before");
     finish(&mut owner, ending(outcome, unkillable));
+    tink_failpoint::hit("shim.exit.after");
     end(&owner, alone)
 }
 

@@ -95,3 +95,15 @@ fn an_unknown_user_and_a_missing_layer_are_named() {
     let (code, message) = failure(&trial);
     assert!(code == 125 && message.contains("/no/such/layer"), "{message}");
 }
+
+#[tokio::test]
+async fn a_shim_that_dies_when_its_program_may_have_run_leaves_a_container_that_is_gone() {
+    for place in ["shim.record.saved", "shim.program.started"] {
+        let trial = Trial::shell("echo ran");
+        let record = trial.try_launch_with(&[(tink_failpoint::VARIABLE, place)]);
+        let record = record.unwrap_or_else(|(_, message)| panic!("{place}: {message}"));
+        assert_eq!(record.dir, trial.dir(), "{place}");
+        assert_eq!(status(trial.dir()).unwrap(), Status::Gone, "{place}");
+        assert!(tink_oci::wait(trial.dir()).await.is_err(), "{place}");
+    }
+}

@@ -63,9 +63,16 @@ impl Trial {
 
     /// Launches from a process that ends right after: every test is one of a launcher that died.
     pub fn try_launch(&self) -> Result<Record, (i32, String)> {
+        self.try_launch_with(&[])
+    }
+
+    /// The same with something in the launcher's environment.
+    pub fn try_launch_with(&self, environment: &[(&str, &str)]) -> Result<Record, (i32, String)> {
         let path = self.base.path().join("wanted.json");
         std::fs::write(&path, serde_json::to_vec(&self.spec).unwrap()).unwrap();
-        let output = probe(&["launch", path.to_str().unwrap()]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tink-oci-probe"));
+        let output =
+            command.args(["launch", path.to_str().unwrap()]).envs(environment.iter().copied()).output().unwrap();
         if output.status.success() {
             return Ok(serde_json::from_slice(&output.stdout).unwrap());
         }

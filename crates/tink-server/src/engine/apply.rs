@@ -52,6 +52,7 @@ impl Engine {
         for effect in effects {
             match effect {
                 Effect::Wake(worker) => self.waiters.wake(worker),
+                Effect::ActionLeaves { .. } => {}
                 Effect::ActionChanged { action, to, .. } => {
                     if to.is_terminal()
                         && let Some((_, action)) = stored.workflow.action(action)

@@ -82,10 +82,27 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NoWorkflow`] for a workflow that never was, [`EngineError::Store`] when it could not be stored.
     pub async fn report(&self, id: &WorkflowId, report: Report) -> Result<Reported, EngineError> {
+        self.hear(id, report, Event::Reported).await
+    }
+
+    /// Takes a worker's word that it is about to start an action that ends its machine.
+    ///
+    /// # Errors
+    /// As [`Engine::report`].
+    pub async fn leaving(&self, id: &WorkflowId, report: Report) -> Result<Reported, EngineError> {
+        self.hear(id, report, Event::Leaving).await
+    }
+
+    async fn hear(
+        &self,
+        id: &WorkflowId,
+        report: Report,
+        event: impl FnOnce(Report) -> Event,
+    ) -> Result<Reported, EngineError> {
         let tombstone =
             Tombstone { workflow: id.clone(), worker: report.worker.clone(), action: report.action.clone() };
         let (worker, action, said) = (report.worker.clone(), report.action.clone(), report.state);
-        let refusal = match self.apply(id, &Event::Reported(report)).await {
+        let refusal = match self.apply(id, &event(report)).await {
             Ok(_) => return Ok(Reported::Acknowledged),
             Err(EngineError::Refused(refusal)) => refusal,
             Err(EngineError::NoWorkflow(id)) => {

@@ -27,6 +27,10 @@ impl Engine {
     pub async fn offer(&self, worker: &WorkerId) -> Result<Option<Offer>, EngineError> {
         for _ in 0..ATTEMPTS_MAX {
             let open = self.store.open_workflows_of(worker).await?;
+            if let Some(left) = open.iter().find(|stored| has_left(stored, worker)).cloned() {
+                self.try_apply(left, &Event::Returned { worker: worker.clone() }).await?;
+                continue;
+            }
             let Some((stored, task, action)) = choose(open, worker) else { return Ok(None) };
             let id = stored.workflow.tasks[task].actions[action].id.clone();
             let offered = Event::Offered { worker: worker.clone(), action: id };
@@ -39,6 +43,11 @@ impl Engine {
         }
         Ok(None)
     }
+}
+
+/// Whether the worker was to end its machine. It asks for work, so it has, and is back.
+fn has_left(stored: &StoredWorkflow, worker: &WorkerId) -> bool {
+    matches!(next_action(&stored.workflow, worker), Next::Leaving(..))
 }
 
 /// The workflow whose turn it is (of those given, oldest first), and the places of its task and action.

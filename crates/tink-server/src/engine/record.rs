@@ -42,6 +42,18 @@ pub fn events(workflow: &Workflow, event: &Event, effects: &[Effect], now: Times
                     ..blank("action", format!("{} {to}{said}", place(task, action)), to.as_str())
                 });
             }
+            Effect::ActionLeaves { action, until } => {
+                let Some((task, action)) = workflow.action(action) else { continue };
+                let message = format!(
+                    "{} ends the machine now; it is a success at {until} unless reported otherwise",
+                    place(task, action)
+                );
+                all.push(WorkflowEvent {
+                    worker: Some(task.worker.clone()),
+                    action: Some(action.id.clone()),
+                    ..blank("action", message, action.state.as_str())
+                });
+            }
             Effect::WorkflowChanged { to, .. } => {
                 let kind = if matches!(event, Event::Cancelled { .. }) { "cancelled" } else { "workflow" };
                 let message = match workflow.message.as_str() {
@@ -72,6 +84,14 @@ pub fn log(workflow: &Workflow, event: &Event, effects: &[Effect]) {
                 tracing::info!(
                     workflow = %workflow.id, task = task_name, action = name, action_id = %action.id, %worker,
                     %from, state = %to, duration = action.duration, "action changed"
+                );
+            }
+            Effect::ActionLeaves { action, until } => {
+                let Some((task, action)) = workflow.action(action) else { continue };
+                let (task_name, name, worker) = (&task.name, &action.spec.name, &task.worker);
+                tracing::info!(
+                    workflow = %workflow.id, task = task_name, action = name, action_id = %action.id, %worker, %until,
+                    "action ends its machine; it is a success unless reported otherwise"
                 );
             }
             Effect::WorkflowChanged { from, to } => {

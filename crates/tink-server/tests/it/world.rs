@@ -146,5 +146,6 @@ pub fn status(action: &ActionResponse, state: StateType) -> ActionStatusRequest 
         execution_stop: None,
         execution_duration: Some("1s".to_owned()),
         message: Some(ActionMessage { message: Some(format!("said {state:?}")) }),
+        leaving: None,
     }
 }

@@ -9,8 +9,19 @@ use crate::advice;
 
 const WORKFLOW_KEYS: &[&str] = &["version", "name", "id", "global_timeout", "tasks"];
 const TASK_KEYS: &[&str] = &["name", "worker", "actions", "volumes", "environment"];
-const ACTION_KEYS: &[&str] =
-    &["name", "image", "timeout", "command", "on-timeout", "on-failure", "volumes", "environment", "pid", "namespaces"];
+const ACTION_KEYS: &[&str] = &[
+    "name",
+    "image",
+    "timeout",
+    "command",
+    "on-timeout",
+    "on-failure",
+    "volumes",
+    "environment",
+    "pid",
+    "namespaces",
+    "ends_machine",
+];
 
 /// Keys of other schemas, and what takes their place here.
 const TASK_HINTS: &[(&str, &str)] = &[
@@ -26,7 +37,7 @@ const ACTION_HINTS: &[(&str, &str)] = &[
     ("entrypoint", "the entrypoint is the image's own; `command` holds its arguments"),
     ("retries", "an action of this schema runs once"),
     ("if", "actions of this schema have no conditions; use `{{ if … }}` in the template"),
-    ("background", "actions of this schema run one after another"),
+    ("background", "`ends_machine: true` is for an action that ends the machine; all others run one after another"),
     ("env", "did you mean `environment`?"),
     ("timeoutSeconds", "did you mean `timeout`?"),
     ("network", "did you mean `namespaces: {network: …}`?"),

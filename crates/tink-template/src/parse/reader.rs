@@ -134,6 +134,20 @@ impl<'map> Reader<'map> {
         }
     }
 
+    /// `true` or `false`; false for null and for nothing.
+    pub(super) fn truth(&mut self, node: Option<&Node>, field: &str) -> bool {
+        let Some(node) = node.filter(|node| !node.is_null()) else { return false };
+        match node.text() {
+            Some("true") => true,
+            Some("false") => false,
+            _ => {
+                let message = format!("found {}; allowed: true or false", node.describe());
+                self.error_at((node.line, node.column), field, message);
+                false
+            }
+        }
+    }
+
     /// Items of a list that are not null, which Go's YAML drops from lists; empty for null and for nothing.
     pub(super) fn list<'node>(&mut self, node: Option<&'node Node>, field: &str, allowed: &str) -> Vec<&'node Node> {
         match node {

@@ -121,7 +121,7 @@ fn keys_that_upstream_ignores_are_warned_of() {
         "13:5: tasks[0].actions[0].if: unknown key, ignored; actions of this schema have no conditions; use `{{ if … }}` in the template",
         "14:5: tasks[0].actions[0].on_failure: unknown key, ignored; did you mean `on-failure`?",
         "15:5: tasks[0].actions[0].imagee: unknown key, ignored; did you mean `image`?",
-        "16:5: tasks[0].actions[0].other: unknown key, ignored; known keys: name, image, timeout, command, on-timeout, on-failure, volumes, environment, pid, namespaces",
+        "16:5: tasks[0].actions[0].other: unknown key, ignored; known keys: name, image, timeout, command, on-timeout, on-failure, volumes, environment, pid, namespaces, ends_machine",
         "17:17: tasks[0].actions[0].on-timeout: today's upstream server ignores it; it runs with this server and those of 2021",
     ];
     assert_eq!(warnings(&text), expected);
@@ -218,4 +218,20 @@ proptest! {
             Err(found) => prop_assert!(found.errors.iter().all(|error| error.rendered_line >= 1)),
         }
     }
+}
+
+#[test]
+fn an_action_may_say_that_it_ends_the_machine() {
+    let text = |value: &str| {
+        format!(
+            "name: x\ntasks:\n- name: a\n  worker: w\n  actions:\n  - {{name: b, image: i, ends_machine: {value}}}\n"
+        )
+    };
+    let ends = |value: &str| {
+        let parsed = parse(&text(value), &Limits::default(), &|_| None);
+        parsed.map(|parsed| parsed.spec.tasks[0].actions[0].ends_machine).map_err(|errors| errors.to_string())
+    };
+    assert_eq!((ends("true"), ends("false"), ends("null")), (Ok(true), Ok(false), Ok(false)));
+    let error = ends("soon").unwrap_err();
+    assert!(error.contains("tasks[0].actions[0].ends_machine: found `soon`; allowed: true or false"), "{error}");
 }

@@ -63,6 +63,7 @@ fn action(reader: &mut Reader<'_>, node: &Node, at: &str) -> ActionSpec {
         environment: reader.text_map(node.get("environment"), &format!("{at}.environment")),
         pid: reader.text(node.get("pid"), &format!("{at}.pid")),
         namespaces: namespaces(reader, node.get("namespaces"), &format!("{at}.namespaces")),
+        ends_machine: reader.truth(node.get("ends_machine"), &format!("{at}.ends_machine")),
     };
     lint::action(reader, node, at, &action);
     action

@@ -69,11 +69,19 @@ pub(crate) struct Machine {
     pub(crate) stops: Vec<(String, Duration)>,
     pub(crate) pulls: u32,
     pub(crate) scripts: BTreeMap<String, Script>,
+    /// Boots so far, beyond the first.
+    pub(crate) reboots: u32,
 }
 
 impl Machine {
     fn script(&self, image: &str) -> Script {
         self.scripts.get(image).cloned().unwrap_or_default()
+    }
+
+    /// Everything that runs is gone, and the next life is one of another boot.
+    pub(crate) fn reboot(&mut self) {
+        self.containers.clear();
+        self.reboots += 1;
     }
 
     /// Everything that runs ends, as it will when nobody looks for a while.

@@ -31,6 +31,22 @@ impl Clock for Still {
     }
 }
 
+/// The same, on a machine that may be booted again.
+#[derive(Debug)]
+struct OfMachine(Arc<Mutex<Machine>>);
+
+impl Clock for OfMachine {
+    fn now(&self) -> Timestamp {
+        Still.now()
+    }
+    fn uptime(&self) -> Duration {
+        Still.uptime()
+    }
+    fn boot_id(&self) -> String {
+        format!("boot-{}", self.0.lock().unwrap().reboots + 1)
+    }
+}
+
 pub(crate) struct World {
     dir: tempfile::TempDir,
     pub(crate) machine: Arc<Mutex<Machine>>,
@@ -80,6 +96,7 @@ impl World {
             broken: Mutex::default(),
             offers: Mutex::new(VecDeque::new()),
             endless: false,
+            deaf: false,
         };
         Self {
             dir: tempfile::tempdir().unwrap(),
@@ -95,6 +112,12 @@ impl World {
         self
     }
 
+    /// A server that fails when it is told that an action ends the machine.
+    pub(crate) fn deaf(mut self) -> Self {
+        Arc::get_mut(&mut self.office).unwrap().deaf = true;
+        self
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -104,7 +127,7 @@ impl World {
         let steps = Arc::new(Steps::new(plan));
         let (observer, events) = event_channel(10_000);
         let mut settings = Settings::new(WorkerId::parse("w1").unwrap(), self.dir.path());
-        settings.clock = Arc::new(Still);
+        settings.clock = Arc::new(OfMachine(Arc::clone(&self.machine)));
         settings.disk = Arc::new(FaultyDisk(Arc::clone(&steps)));
         settings.events = Events::none().with(observer);
         settings.executor.stop_grace = self.grace;

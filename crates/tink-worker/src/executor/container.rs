@@ -82,10 +82,16 @@ impl Run<'_> {
         loop {
             let failure = match runtime.find(&spec.identity).await {
                 Ok(Some(record)) => return Ok(record),
-                Ok(None) => match runtime.start(spec).await {
-                    Ok(record) => return Ok(record),
-                    Err(failure) => failure,
-                },
+                Ok(None) => {
+                    tink_failpoint::hit("worker.start.before");
+                    match runtime.start(spec).await {
+                        Ok(record) => {
+                            tink_failpoint::hit("worker.start.after");
+                            return Ok(record);
+                        }
+                        Err(failure) => failure,
+                    }
+                }
                 Err(failure) => failure,
             };
             if !failure.is_retryable() {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tink_runtime::{HandleRecord, Purpose, Recovered};
+use tink_workflow::ActionState;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::container::follow;
-use super::message::Tail;
+use super::message::{self, Tail};
 use super::output::Output;
-use super::{Executor, Outcome, Run};
+use super::{End, Executor, Outcome, Run};
 use crate::events::WorkerEvent;
 use crate::journal::{Entry, Phase};
 use crate::{Backoff, Report, error_chain};
@@ -20,6 +21,8 @@ enum Found {
     Running(HandleRecord),
     Exited(HandleRecord, tink_runtime::ExitStatus),
     Gone(String),
+    /// Another engine has it, or had.
+    Foreign(String),
 }
 
 impl Executor {
@@ -29,6 +32,11 @@ impl Executor {
         let mut run = Run::new(self, entry, attempt);
         let assignment = Arc::clone(&run.assignment);
         self.events.emit(&WorkerEvent::AssignmentTaken { assignment: Arc::clone(&assignment), taken_up: true });
+        if run.has_ended_the_machine() {
+            info!(workflow = %assignment.workflow, action = %assignment.name, "the action ended the machine, as it was to");
+            let message = "the machine ended, and the worker is back".to_owned();
+            return run.finish(End { state: ActionState::Success, message, stopped_at: None }).await;
+        }
         if run.entry.phase() == Phase::Ended {
             info!(workflow = %assignment.workflow, action = %assignment.name, "taking up an action that has ended");
             let tail = run.output().tail().clone();
@@ -56,7 +64,18 @@ impl Executor {
                 run.entry.exit = Some(status);
                 run.conclude_found(tail).await
             }
-            Found::Gone(reason) => {
+            // Started, in this boot, and gone without a trace: whatever it did, it is not done a second time.
+            Found::Gone(reason) if run.entry.container.is_some() && run.is_of_this_boot() => {
+                let tail = run.output().tail().clone();
+                let message = format!("the container vanished while the worker was away: {reason}");
+                run.finish(End::failed(message::with_output(message, &tail))).await
+            }
+            Found::Gone(_) if run.entry.leaving && run.is_of_this_boot() => {
+                info!(workflow = %assignment.workflow, action = %assignment.name, "going on to end the machine");
+                let begun = run.begin().await;
+                run.settle(begun).await
+            }
+            Found::Gone(reason) | Found::Foreign(reason) => {
                 warn!(
                     workflow = %assignment.workflow, action = %assignment.name, action_id = %assignment.action,
                     attempt = run.attempt.number, reason,
@@ -98,7 +117,7 @@ impl Run<'_> {
                 Err(failure) => failure,
             };
             if !failure.is_retryable() {
-                return Found::Gone(failure.to_string());
+                return Found::Foreign(failure.to_string());
             }
             if !std::mem::replace(&mut logged, true) {
                 warn!(
@@ -113,7 +132,7 @@ impl Run<'_> {
     async fn look_once(&mut self, runtime: &dyn tink_runtime::Runtime) -> Result<Found, tink_runtime::RuntimeError> {
         let record = match self.entry.container.clone() {
             Some(record) if record.runtime != runtime.name() => {
-                return Ok(Found::Gone(format!(
+                return Ok(Found::Foreign(format!(
                     "it was started by the engine {}, this worker uses {}",
                     record.runtime,
                     runtime.name()

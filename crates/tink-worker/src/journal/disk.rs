@@ -38,9 +38,12 @@ impl Disk for RealDisk {
         let temporary = path.with_file_name(name);
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;
+        failpoint(path, "written");
         file.sync_all()?;
         drop(file);
+        failpoint(path, "synced");
         fs::rename(&temporary, path)?;
+        failpoint(path, "renamed");
         path.parent().map_or(Ok(()), sync_dir)
     }
 
@@ -79,4 +82,8 @@ fn sync_dir(path: &Path) -> io::Result<()> {
     // The parent of a relative one-component path is the empty path.
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     File::open(path)?.sync_all()
+}
+
+fn failpoint(path: &Path, step: &str) {
+    tink_failpoint::hit_with(|| tink_failpoint::journal(&path.file_name().unwrap_or_default().to_string_lossy(), step));
 }

@@ -92,6 +92,10 @@ pub(crate) struct Entry {
     pub(crate) attempt: Option<Attempt>,
     /// The container of the newest attempt, never of an older one.
     pub(crate) container: Option<HandleRecord>,
+    /// The server was or is about to be told that the action ends the machine.
+    pub(crate) leaving: bool,
+    /// The server knows.
+    pub(crate) left: bool,
     pub(crate) stopping: Option<String>,
     pub(crate) exit: Option<ExitStatus>,
     pub(crate) hook: Option<HookRun>,
@@ -108,6 +112,8 @@ impl Entry {
             assignment: Arc::new(assignment),
             attempt: None,
             container: None,
+            leaving: false,
+            left: false,
             stopping: None,
             exit: None,
             hook: None,

@@ -79,6 +79,8 @@ fn read_entry(dir: &Path, name: &OsStr) -> Result<Entry, String> {
         Some(record) if record.identity.attempt < attempt => None,
         other => other,
     };
+    entry.leaving = read_text(dir, "leaving")?.is_some();
+    entry.left = read_text(dir, "left")?.is_some();
     entry.stopping = read_text(dir, "stopping")?;
     entry.exit = read_json(dir, "exit.json")?;
     entry.hook = read_json(dir, "hook.json")?;

@@ -24,6 +24,7 @@ pub(crate) fn assignment(workflow: &str, action: &str) -> Assignment {
         network: String::new(),
         on_timeout: Vec::new(),
         on_failure: Vec::new(),
+        ends_machine: false,
     }
 }
 

@@ -88,6 +88,16 @@ impl Journal {
         self.change(id, "container.json", json(&record), move |entry| entry.container = Some(record)).await
     }
 
+    /// The action ends the machine, and the server is about to be told.
+    pub(crate) async fn leaving(&self, id: EntryId) -> Result<(), JournalError> {
+        self.change(id, "leaving", Ok(Vec::new()), |entry| entry.leaving = true).await
+    }
+
+    /// The server knows that the action ends the machine.
+    pub(crate) async fn left(&self, id: EntryId) -> Result<(), JournalError> {
+        self.change(id, "left", Ok(Vec::new()), |entry| entry.left = true).await
+    }
+
     /// The worker is about to stop the container, for this reason.
     pub(crate) async fn stopping(&self, id: EntryId, reason: String) -> Result<(), JournalError> {
         let bytes = Ok(format!("{reason}\n").into_bytes());

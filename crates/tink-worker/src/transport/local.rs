@@ -63,6 +63,9 @@ impl Local {
             }
             let workers: Vec<WorkerId> = workflow.tasks.iter().map(|task| task.worker.clone()).collect();
             for worker in workers {
+                if let Ok((next, _effects)) = step(workflow, &Event::Returned { worker: worker.clone() }, now) {
+                    *workflow = next;
+                }
                 let Turn::Action(task, action) = next_action(workflow, &worker) else { continue };
                 let assignment = assignment(workflow, task, action);
                 let offered = Event::Offered { worker, action: action.id.clone() };
@@ -93,6 +96,7 @@ fn assignment(workflow: &Workflow, task: &tink_workflow::Task, action: &tink_wor
         network,
         on_timeout: action.spec.on_timeout.clone(),
         on_failure: action.spec.on_failure.clone(),
+        ends_machine: action.spec.ends_machine,
     }
 }
 
@@ -104,7 +108,7 @@ impl Transport for Local {
 
     async fn report(&self, report: &Report) -> Result<Ack, TransportError> {
         let now = self.shared.clock.now();
-        let event = Event::Reported(tink_workflow::Report {
+        let said = tink_workflow::Report {
             worker: report.worker.clone(),
             action: report.action.clone(),
             state: report.state,
@@ -112,7 +116,8 @@ impl Transport for Local {
             stopped_at: report.stopped_at,
             duration: report.duration.clone(),
             message: report.message.clone(),
-        });
+        };
+        let event = if report.leaving { Event::Leaving(said) } else { Event::Reported(said) };
         let mut workflows = self.lock();
         let Some(workflow) = workflows.iter_mut().find(|workflow| workflow.id == report.workflow) else {
             return Ok(Ack::Refused(format!("no workflow {}", report.workflow)));

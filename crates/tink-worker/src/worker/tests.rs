@@ -2,5 +2,6 @@
 
 mod crash;
 mod grpc;
+mod leave;
 mod life;
 mod random;

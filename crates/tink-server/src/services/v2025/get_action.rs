@@ -37,6 +37,7 @@ pub async fn serve(agents: &Agents, request: Request<ActionRequest>) -> Result<A
         let wake = waiter.next_wake();
         if let Some(offer) = engine.offer(&worker).await.map_err(|error| failure("GetAction", &error))? {
             engine.presence.note(seen(None));
+            tink_failpoint::hit("server.offer.answer");
             return Ok(answer(&offer));
         }
         tokio::select! {
@@ -83,6 +84,7 @@ fn to_wire(workflow: &WorkflowId, task: &Task, action: &Action) -> ActionRespons
         environment: task.environment_of(action),
         pid: Some(action.pid().to_owned()),
         namespaces,
+        ends_machine: action.spec.ends_machine.then_some(true),
     }
 }
 

@@ -21,18 +21,23 @@ pub async fn serve(
     request: Request<ActionStatusRequest>,
 ) -> Result<Response<ActionStatusResponse>, Status> {
     let address = address_of(&request);
-    let (workflow, report) = from_wire(request.into_inner())?;
+    let request = request.into_inner();
+    let leaves = request.leaving() && request.action_state() == StateType::Success;
+    let (workflow, report) = from_wire(request)?;
     let engine = &agents.engine;
     let seen = WorkerSeen { id: report.worker.clone(), at: engine.now(), address, attributes_json: None };
     engine.presence.note(seen);
-    let asks_leave = report.state == ActionState::Running;
-    let reported = match engine.report(&workflow, report).await {
+    tink_failpoint::hit("server.report.before");
+    let asks_leave = leaves || report.state == ActionState::Running;
+    let heard = if leaves { engine.leaving(&workflow, report).await } else { engine.report(&workflow, report).await };
+    let reported = match heard {
         // After its data was lost or restored from a backup, a server does not know what its workers still run.
         Err(error @ EngineError::NoWorkflow(_)) if !asks_leave => {
             return Ok(refused(&format!("{error}; the result is not kept")));
         }
         reported => reported.map_err(|error| failure("ReportActionStatus", &error))?,
     };
+    tink_failpoint::hit("server.report.answer");
     match reported {
         Reported::Acknowledged => Ok(Response::new(ActionStatusResponse {})),
         Reported::Deleted if asks_leave => Err(Status::not_found(format!("workflow {workflow} was deleted"))),

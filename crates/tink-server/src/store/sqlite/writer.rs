@@ -193,7 +193,8 @@ fn commit(db: &Connection, batch: Vec<Job>, written: &mut Written) -> (Result<()
     let committed = if db.is_autocommit() {
         Err(StoreError::Undone { doing: DOING })
     } else {
-        execute(db, "COMMIT").map_err(|error| {
+        tink_failpoint::hit("server.commit.before");
+        execute(db, "COMMIT").inspect(|()| tink_failpoint::hit("server.commit.after")).map_err(|error| {
             // Harmless when SQLite has rolled back by itself.
             let _ = execute(db, "ROLLBACK");
             StoreError::sqlite(DOING, error)

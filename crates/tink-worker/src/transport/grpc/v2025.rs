@@ -114,6 +114,7 @@ fn assignment(response: ActionResponse, worker: &WorkerId) -> Result<Assignment,
         network: namespaces.network.unwrap_or_default(),
         on_timeout: Vec::new(),
         on_failure: Vec::new(),
+        ends_machine: response.ends_machine.unwrap_or_default(),
     })
 }
 
@@ -138,6 +139,7 @@ fn request(report: &Report) -> ActionStatusRequest {
         execution_stop: Some(wire_time(report.stopped_at)),
         execution_duration: Some(report.duration.clone()),
         message: Some(ActionMessage { message: Some(message) }),
+        leaving: report.leaving.then_some(true),
     }
 }
 

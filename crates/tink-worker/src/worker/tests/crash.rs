@@ -95,7 +95,7 @@ fn a_machine_that_reboots_runs_the_action_again_only_where_it_has_no_result() {
         if life == FINISHED {
             break;
         }
-        world.machine.lock().unwrap().containers.clear();
+        world.machine.lock().unwrap().reboot();
         let what = format!("reboot at step {at}, {}", steps.map(|steps| steps.last()).unwrap_or_default());
         assert_eq!(world.live(None).0, FINISHED, "{what}");
         check(&world, &what, 2);
@@ -149,7 +149,7 @@ fn an_action_whose_container_is_gone_is_not_started_before_the_server_asks_for_i
             steps.is_some_and(|steps| steps.last() == "after start").then_some(world)
         })
         .unwrap();
-    world.machine.lock().unwrap().containers.clear();
+    world.machine.lock().unwrap().reboot();
     let said = world.reports().len();
     // The server has nothing to do: the workflow was deleted while the machine was away.
     world.office.offers.lock().unwrap().extend((0..1000).map(|_| Next::Nothing));
@@ -159,4 +159,33 @@ fn an_action_whose_container_is_gone_is_not_started_before_the_server_asks_for_i
     });
     assert_eq!(life, Life::Ended(Ended::Stopped));
     assert_eq!((world.runs("v-a1"), world.reports().len()), (1, said), "neither started nor said to run");
+}
+
+#[test]
+fn an_action_that_vanished_without_a_reboot_fails_and_is_not_run_again() {
+    for at in 1.. {
+        let world = world();
+        let (life, steps) = world.live(Some((at, Fault::Crash)));
+        if life == FINISHED {
+            break;
+        }
+        // A start of which nothing is left, neither at the engine nor in the journal, never was.
+        if steps.as_ref().is_some_and(|steps| is_between_start_and_record(&steps.last())) {
+            continue;
+        }
+        let was_started = world.runs("v-a1") == 1;
+        // As when its shim is killed, or somebody removes it, while the worker is away.
+        world.machine.lock().unwrap().containers.clear();
+        let what = format!("crash at step {at}, {}", steps.map(|steps| steps.last()).unwrap_or_default());
+        assert_eq!(world.live(None).0, FINISHED, "{what}");
+        for action in ["v-a1", "v-a2", "w-a1"] {
+            assert!(world.runs(action) <= 1, "{what}: {action} ran {} times", world.runs(action));
+        }
+        let results: Vec<_> = world.reports().into_iter().filter(|report| report.state.is_terminal()).collect();
+        assert!(!was_started || results.iter().any(|report| report.action.as_str() == "v-a1"), "{what}");
+    }
+}
+
+fn is_between_start_and_record(step: &str) -> bool {
+    ["after start", "before write container.json", "inside write container.json"].contains(&step)
 }

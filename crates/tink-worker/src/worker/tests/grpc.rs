@@ -62,6 +62,7 @@ impl WorkflowService for Service {
             stopped_at: None,
             duration: said.execution_duration.unwrap_or_default(),
             message: said.message.unwrap_or_default().message.unwrap_or_default(),
+            leaving: said.leaving.unwrap_or_default(),
         };
         match self.0.report(&report).await {
             Ok(Ack::Accepted) => Ok(Response::new(ActionStatusResponse {})),

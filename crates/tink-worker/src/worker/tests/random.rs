@@ -35,7 +35,7 @@ proptest! {
                 Away::Nothing => {}
                 Away::ContainersEnd => world.machine.lock().unwrap().end_all(),
                 Away::MachineReboots => {
-                    world.machine.lock().unwrap().containers.clear();
+                    world.machine.lock().unwrap().reboot();
                     reboots += 1;
                 }
             }

@@ -112,6 +112,7 @@ fn offer() -> ActionResponse {
         environment: vec!["A=b=c".to_owned()],
         pid: Some("host".to_owned()),
         namespaces: None,
+        ends_machine: None,
     }
 }
 
