@@ -29,6 +29,9 @@ pub struct Spec {
     pub user: Option<String>,
     /// The container's host name; the machine's own if absent.
     pub hostname: Option<String>,
+    /// Whether the program gets a terminal; its output is then one stream, the standard output.
+    #[serde(default)]
+    pub tty: bool,
     /// What of the host is mounted where.
     pub volumes: Vec<Volume>,
     /// The network the container sees.
@@ -57,6 +60,7 @@ impl Spec {
             cwd: "/".to_owned(),
             user: None,
             hostname: None,
+            tty: false,
             volumes: Vec::new(),
             network: Network::Host,
             pid: PidNamespace::Private,

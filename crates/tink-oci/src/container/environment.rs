@@ -10,13 +10,16 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(crate) struct Environment(Vec<String>);
 
 impl Environment {
-    /// The specification's environment with `PATH`, `HOSTNAME` and `HOME` where it has none.
+    /// The specification's environment with `PATH`, `HOSTNAME` and `HOME` where it has none, and `TERM` with a terminal.
     pub(crate) fn new(spec: &Spec, hostname: &str, home: &str) -> Self {
         let mut environment = Self(Vec::with_capacity(spec.env.len() + 3));
         for pair in &spec.env {
             environment.set(pair.clone());
         }
-        for (name, value) in [("PATH", DEFAULT_PATH), ("HOSTNAME", hostname), ("HOME", home)] {
+        let terminal = spec.tty.then_some(("TERM", "xterm"));
+        for (name, value) in
+            [("PATH", DEFAULT_PATH), ("HOSTNAME", hostname), ("HOME", home)].into_iter().chain(terminal)
+        {
             if environment.get(name).is_none() {
                 environment.set(format!("{name}={value}"));
             }

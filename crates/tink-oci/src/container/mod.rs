@@ -13,6 +13,7 @@ mod program;
 mod root;
 mod rootfs;
 mod setup;
+mod streams;
 mod user;
 
 use std::os::unix::fs::MetadataExt;
@@ -23,6 +24,7 @@ pub(crate) use program::run;
 pub(crate) use root::Root;
 pub(crate) use rootfs::{UPPER_DIR, WORK_DIR};
 pub(crate) use setup::{Gate, become_program};
+pub(crate) use streams::{Streams, open_terminal, take_terminal};
 pub(crate) use user::User;
 
 /// Number of the initial PID namespace's inode, fixed by the kernel's interface.

@@ -3,18 +3,16 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Signal, chroot, fchdir, set_parent_process_death_signal, setsid, umask};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::mounts;
 use super::rootfs::Rootfs;
-use super::{Environment, User, files, limits, loopback, pivot, program};
+use super::{Environment, Streams, User, files, limits, loopback, pivot, program};
 use crate::failure::{Doing, StartFailure};
 use crate::spec::{Network, Spec};
 use crate::{cgroup, sys};
@@ -41,7 +39,7 @@ impl Gate {
 pub(crate) fn become_program(
     spec: &Spec,
     cgroups: &[PathBuf],
-    output: &[OwnedFd],
+    streams: &Streams,
     gate: &mut Gate,
 ) -> Result<Infallible, StartFailure> {
     die_with_shim()?;
@@ -66,7 +64,7 @@ pub(crate) fn become_program(
     limits::set_limits();
     let null = File::open("/dev/null").doing(|| "open /dev/null".to_owned())?;
     pivot::enter(&rootfs)?;
-    set_streams(output, &null)?;
+    streams.set(&null, &user)?;
     sys::default_signals().doing(|| "reset the signals".to_owned())?;
     gate.pass()?;
     program::run(&spec.args, &spec.cwd, &user, &environment, die_with_shim)
@@ -113,15 +111,4 @@ fn hostname(spec: &Spec) -> Result<String, StartFailure> {
         }
         None => Ok(rustix::system::uname().nodename().to_string_lossy().into_owned()),
     }
-}
-
-/// The output's pipes, and nothing to read. Called inside the container, so that its own `/dev/null` is what it has.
-fn set_streams(output: &[OwnedFd], fallback: &File) -> Result<(), StartFailure> {
-    let [out, err] = output else { return Err(StartFailure::setup("the container needs two output streams")) };
-    let what = || "set the standard streams".to_owned();
-    match File::open("/dev/null") {
-        Ok(null) => dup2_stdin(&null).doing(what)?,
-        Err(_) => dup2_stdin(fallback).doing(what)?,
-    }
-    dup2_stdout(out).and_then(|()| dup2_stderr(err)).doing(what)
 }

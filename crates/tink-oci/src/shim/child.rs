@@ -50,7 +50,13 @@ pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> 
         Forked::Child => {
             drop((from_child, to_child));
             let mut gate = Gate { ready: File::from(to_shim), go: File::from(from_shim) };
-            let Err(failure) = become_program(spec, cgroups, owner.output.child_ends(), &mut gate);
+            let failure = match owner.output.child_ends() {
+                Some(streams) => {
+                    let Err(failure) = become_program(spec, cgroups, streams, &mut gate);
+                    failure
+                }
+                None => StartFailure::setup("the container's streams are gone"),
+            };
             report(&mut gate.ready, &failure);
             let code = u8::try_from(failure.kind.exit_code()).unwrap_or(u8::MAX);
             return Ok(Role::Child(ExitCode::from(code)));

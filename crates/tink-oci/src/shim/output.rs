@@ -1,11 +1,17 @@
-//! The container's standard output and error, on their way into the log.
+//! The container's standard output and error, or its terminal, on their way into the log.
 
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, read};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
+};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
+use crate::container::Streams;
 use crate::failure::{Doing, StartFailure};
 use crate::log::{LogWriter, Splitter, Stream};
 
@@ -15,9 +21,11 @@ const PIPE_BYTES: usize = 256 * 1024;
 
 /// Both streams.
 pub(super) struct Output {
-    sources: [Source; 2],
+    sources: Vec<Source>,
+    /// Where the container sends its terminal, if it has one.
+    terminal: Option<OwnedFd>,
     /// Ours only until the container has them.
-    child_ends: Vec<OwnedFd>,
+    child_ends: Option<Streams>,
     buffer: Vec<u8>,
 }
 
@@ -29,25 +37,37 @@ struct Source {
 }
 
 impl Output {
-    pub(super) fn new() -> Result<Self, StartFailure> {
+    /// Pipes, or with `tty` the promise of a terminal.
+    pub(super) fn new(tty: bool) -> Result<Self, StartFailure> {
+        let buffer = vec![0; READ_BYTES];
+        if tty {
+            let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+            let (terminal, shim) = pair.doing(|| "make a socket for the container's terminal".to_owned())?;
+            let child_ends = Some(Streams::Terminal { shim });
+            return Ok(Self { sources: Vec::new(), terminal: Some(terminal), child_ends, buffer });
+        }
         let (out, out_child) = pipe()?;
         let (err, err_child) = pipe()?;
-        let source = |stream, pipe| Source { stream, pipe: Some(pipe), splitter: Splitter::default() };
-        Ok(Self {
-            sources: [source(Stream::Stdout, out), source(Stream::Stderr, err)],
-            child_ends: vec![out_child, err_child],
-            buffer: vec![0; READ_BYTES],
-        })
+        let sources = vec![Source::new(Stream::Stdout, out), Source::new(Stream::Stderr, err)];
+        let child_ends = Some(Streams::Pipes { out: out_child, err: err_child });
+        Ok(Self { sources, terminal: None, child_ends, buffer })
     }
 
-    /// What the container writes to.
-    pub(super) fn child_ends(&self) -> &[OwnedFd] {
-        &self.child_ends
+    /// What the container writes to, until [`Output::container_runs`].
+    pub(super) fn child_ends(&self) -> Option<&Streams> {
+        self.child_ends.as_ref()
     }
 
-    /// Lets go of the container's ends: the streams end when it does.
-    pub(super) fn close_child_ends(&mut self) {
-        self.child_ends.clear();
+    /// Lets go of the container's ends, so that the streams end when it does, and takes its terminal, if it has one.
+    pub(super) fn container_runs(&mut self) -> Result<(), StartFailure> {
+        self.child_ends = None;
+        if let Some(socket) = self.terminal.take() {
+            let what = || "take the container's terminal".to_owned();
+            let control = receive(&socket).doing(what)?;
+            fcntl_setfl(&control, OFlags::NONBLOCK | OFlags::RDWR).doing(what)?;
+            self.sources.push(Source::new(Stream::Stdout, control));
+        }
+        Ok(())
     }
 
     /// The pipes that may give more, to be polled.
@@ -69,7 +89,8 @@ impl Output {
                     took = true;
                 }
                 Err(Errno::AGAIN) => {}
-                // A pipe does not fail; should it, waiting for more would be endless.
+                // A pipe does not fail; should it, waiting for more would be endless. A terminal that nobody has open any
+                // more does (EIO), after everything in it was read.
                 Err(_) => source.end(log),
             }
         }
@@ -88,6 +109,10 @@ impl Output {
 }
 
 impl Source {
+    fn new(stream: Stream, pipe: OwnedFd) -> Self {
+        Self { stream, pipe: Some(pipe), splitter: Splitter::default() }
+    }
+
     fn end(&mut self, log: &mut LogWriter) {
         self.pipe = None;
         self.splitter.finish(|line, end| log.line(self.stream, line, end));
@@ -102,4 +127,18 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), StartFailure> {
     // Smaller, where the user's pipes together are at their limit.
     let _ = fcntl_setpipe_size(&read, PIPE_BYTES);
     Ok((read, write))
+}
+
+/// The descriptor that the container sent.
+fn receive(socket: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0_u8; 1];
+    let (buffers, flags) = (&mut [IoSliceMut::new(&mut byte)], RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT);
+    rustix::io::retry_on_intr(|| recvmsg(socket, buffers, &mut ancillary, flags))?;
+    let received = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    received.ok_or(Errno::BADMSG)
 }

@@ -83,7 +83,9 @@ fn run(dir: &Path, alone: &OneThread) -> ExitCode {
     Message::Started(Box::new(record)).send(&mut launcher);
     tink_failpoint::hit("shim.launcher.told");
     drop(launcher);
-    owner.output.close_child_ends();
+    if let Err(failure) = owner.output.container_runs() {
+        note(&format!("the container's output is lost: {failure}"));
+    }
     let Supervised { outcome, unkillable } = supervise(&mut owner, init);
     // The last hold on the container's mount namespace: with it all its mounts go, now and in this call, so that no disk
     // is busy any more when the exit can be read. Then nothing of ours uses the layers.
@@ -146,7 +148,7 @@ impl Owner {
         let layers = hold_layers(&spec.layers);
         let log =
             LogWriter::create(&dir.join(LOG_DIR), spec.log).doing(|| format!("make the log in {}", dir.display()))?;
-        let output = Output::new()?;
+        let output = Output::new(spec.tty)?;
         let hierarchies = cgroup::discover().doing(|| "find the cgroup hierarchies".to_owned())?;
         let own_cgroup = cgroup::leave_service(&hierarchies, &spec.id);
         let (cgroups, left_out) = cgroup::create(&hierarchies, &spec.id);

@@ -5,13 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read, write};
-use rustix::process::{Pid, WaitOptions, WaitStatus, ioctl_tiocsctty, setsid, waitpid};
-use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdin, stdout};
+use rustix::process::{Pid, WaitOptions, WaitStatus, setsid, waitpid};
+use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
+use crate::container::{open_terminal, take_terminal};
 use crate::failure::{Doing, StartFailure};
 
 /// Both ends of a pseudo-terminal of the container.
@@ -25,13 +24,7 @@ pub(super) struct Terminal {
 impl Terminal {
     /// Opens a pseudo-terminal; to be called when we are in the container, so that the program finds it under its name.
     pub(super) fn open() -> Result<Self, StartFailure> {
-        let what = || "open a terminal in the container".to_owned();
-        let control = open("/dev/pts/ptmx", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
-            .or_else(|_| open("/dev/ptmx", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()))
-            .doing(what)?;
-        unlockpt(&control).doing(what)?;
-        let line =
-            ioctl_tiocgptpeer(&control, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).doing(what)?;
+        let (control, line) = open_terminal()?;
         let terminal = Self { control, line };
         terminal.resize();
         Ok(terminal)
@@ -39,10 +32,8 @@ impl Terminal {
 
     /// Makes it the calling process's terminal.
     pub(super) fn take_over(&self) -> Result<(), StartFailure> {
-        let what = || "take the terminal".to_owned();
-        setsid().doing(what)?;
-        ioctl_tiocsctty(&self.line).doing(what)?;
-        dup2_stdin(&self.line).and_then(|()| dup2_stdout(&self.line)).and_then(|()| dup2_stderr(&self.line)).doing(what)
+        setsid().doing(|| "start a session".to_owned())?;
+        take_terminal(&self.line)
     }
 
     /// Carries bytes and window sizes between the caller's terminal and the program's until the program has ended.

@@ -9,8 +9,7 @@
 //! [`crate::helper_main_if_asked`] first thing in `main`.
 //!
 //! Limits: networks are the host's (also for `bridge` and `default`, whose purpose is to reach others) or none; PID
-//! namespaces are the host's or private; named volumes do not exist; a program gets no terminal. The log keeps the newest
-//! 16 MiB. See docs/differences.md.
+//! namespaces are the host's or private; named volumes do not exist. The log keeps the newest 16 MiB. See docs/differences.md.
 
 mod container;
 mod detached;

@@ -43,6 +43,7 @@ pub(super) fn translate(
         .collect::<Result<_, _>>()?;
     wanted.pid = pid(&spec.pid)?;
     wanted.network = network(&spec.network)?;
+    wanted.tty = spec.tty;
     Ok(wanted)
 }
 

@@ -101,3 +101,29 @@ pub async fn an_action_is_privileged(bench: &Bench) {
     let effective = set(&lines[0]);
     assert_eq!(effective & CLASSIC_CAPABILITIES, bounding & CLASSIC_CAPABILITIES, "{effective:x} of {bounding:x}");
 }
+
+pub async fn a_terminal_is_given_where_it_is_asked_for(bench: &Bench) {
+    let script = "for n in 0 1 2; do test -t $n && echo $n is; done; echo also errors >&2; echo TERM=$TERM; tty; \
+                  echo through the console > /dev/console; printf 'no newline'";
+    let mut spec = shell(script);
+    spec.tty = true;
+    let expected =
+        ["0 is", "1 is", "2 is", "also errors", "TERM=xterm", "/dev/pts/0", "through the console", "no newline"];
+    assert_eq!(bench.output_of(&spec).await, expected, "a terminal is one stream");
+
+    // With the host's devices the terminal is one of the host's; the user may open it by its name.
+    let mut spec = shell("tty > /dev/null && echo again > $(tty)");
+    spec.tty = true;
+    spec.volumes = vec!["/dev:/dev".to_owned()];
+    assert_eq!(bench.output_of(&spec).await, ["again"]);
+
+    let piped = bench.output_of(&shell("for n in 0 1 2; do test -t $n || echo $n is not; done; echo TERM=$TERM")).await;
+    assert_eq!(piped, ["0 is not", "1 is not", "2 is not", "TERM="]);
+}
+
+pub async fn a_terminal_carries_megabytes(bench: &Bench) {
+    let mut spec = shell("seq 1 200000");
+    spec.tty = true;
+    let lines = bench.output_of(&spec).await;
+    assert_eq!((lines.len(), lines.last().map(String::as_str)), (200_000, Some("200000")));
+}

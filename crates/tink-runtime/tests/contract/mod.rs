@@ -163,6 +163,8 @@ macro_rules! contract_cases {
             processes_are_the_hosts_or_the_containers_own
             the_network_is_the_hosts_or_none
             an_action_is_privileged
+            a_terminal_is_given_where_it_is_asked_for
+            a_terminal_carries_megabytes
         }
     };
 }
