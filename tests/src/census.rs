@@ -171,6 +171,15 @@ fn processes(scope: Scope<'_>) -> Vec<String> {
     list.into_iter().map(|(pid, command)| format!("process {pid} {command}")).collect()
 }
 
+/// Processes with a command line for which `wanted` holds; arguments are separated by blanks.
+pub(crate) fn processes_with_command(wanted: impl Fn(&str) -> bool) -> Vec<u32> {
+    let found = processes_where(|directory| {
+        let command = fs::read(directory.join("cmdline")).unwrap_or_default();
+        wanted(&String::from_utf8_lossy(&command).replace('\0', " "))
+    });
+    found.into_iter().map(|(pid, _)| pid).collect()
+}
+
 /// Processes with `mark` in their environment, `path` in their command line, or a root file system made below `path`
 /// (a container clears its environment, and its command line says nothing).
 pub(crate) fn processes_marked(mark: Option<&str>, path: &Path) -> Vec<(u32, String)> {

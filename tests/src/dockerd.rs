@@ -44,17 +44,26 @@ impl Dockerd {
     /// # Errors
     /// When it is not installed or does not listen in time; its log says why.
     pub fn start(run: &TestRun) -> Result<Self> {
+        Self::start_with(run, json!({}))
+    }
+
+    /// The same with settings of `daemon.json`.
+    ///
+    /// # Errors
+    /// When it is not installed or does not listen in time; its log says why.
+    pub fn start_with(run: &TestRun, settings: serde_json::Value) -> Result<Self> {
         let home = tempfile::Builder::new().prefix("dd-").tempdir_in(run.scratch())?.keep();
         let containerd = Containerd::start(run)?;
         let bridge = Bridge::new();
         if let Err(error) = &bridge {
             eprintln!("dockerd: containers get no default network: {error:#}");
         }
-        let mut config = json!({});
+        let mut config = settings;
         if let Some(wrapper) = bounded_runc()? {
             let missing = CapabilitySet::bounding()?.missing().join(", ");
             eprintln!("dockerd: this machine cannot give {missing}; privileged containers go without, by {wrapper:?}");
-            config = json!({"runtimes": {"bounded": {"path": wrapper}}, "default-runtime": "bounded"});
+            config["runtimes"] = json!({"bounded": {"path": wrapper}});
+            config["default-runtime"] = json!("bounded");
         }
         let config_path = home.join("daemon.json");
         fs::write(&config_path, config.to_string())
@@ -96,6 +105,24 @@ impl Dockerd {
             daemon.terminate(STOP_DEADLINE)?;
         }
         Ok(())
+    }
+
+    /// Kills the daemon alone; containers and containerd live on. `false` if it was stopped already.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn kill(&mut self) -> Result<bool> {
+        let Some(mut daemon) = self.daemon.take() else { return Ok(false) };
+        daemon.kill()?;
+        // The next one believes it if some other process has the number by then.
+        fs::remove_file(self.home.join("pid")).ok();
+        Ok(true)
+    }
+
+    /// Where its containerd listens; the command lines of the containers' shims name it.
+    #[must_use]
+    pub fn containerd_socket(&self) -> &std::path::Path {
+        self.containerd.socket()
     }
 
     /// The daemon itself, for a test that signals it; `None` while it is stopped.

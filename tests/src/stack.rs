@@ -26,7 +26,15 @@ impl<'r> Stack<'r> {
     /// # Errors
     /// When it does not come up.
     pub fn start(run: &'r TestRun) -> Result<Self> {
-        let store = run.scratch().join("tink.db");
+        Self::start_named(run, "tink")
+    }
+
+    /// The same, where a run has several: the store is called after it.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_named(run: &'r TestRun, name: &str) -> Result<Self> {
+        let store = run.scratch().join(format!("{name}.db"));
         let mut stack =
             Self { run, server: None, grpc: "127.0.0.1:0".to_owned(), http: "127.0.0.1:0".to_owned(), store };
         stack.start_server()?;
@@ -38,7 +46,19 @@ impl<'r> Stack<'r> {
     /// # Errors
     /// When it does not come up.
     pub fn start_server(&mut self) -> Result<()> {
-        let server = Process::binary("tink-server")?
+        self.start_server_with(&[])
+    }
+
+    /// The same with more in its environment.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_server_with(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        let mut launch = Process::binary("tink-server")?;
+        for (name, value) in environment {
+            launch = launch.env(name, value);
+        }
+        let server = launch
             .args(["--insecure", "--log-format", "json"])
             .args(["--grpc-addr", &self.grpc, "--http-addr", &self.http])
             .arg("--data")

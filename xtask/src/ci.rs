@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 
-use crate::{deny, fuzz, shell, test};
+use crate::{crash, deny, fuzz, shell, test};
+
+/// Rounds of crashes for every commit: two to four minutes.
+const CRASH_ROUNDS: u32 = 30;
 
 /// Formatting, clippy, dependencies.
 pub(crate) fn lint() -> Result<()> {
@@ -16,5 +19,6 @@ pub(crate) fn lint() -> Result<()> {
 pub(crate) fn run() -> Result<()> {
     lint()?;
     fuzz::run(&[])?;
-    test::run(&[])
+    test::run(&[])?;
+    crash::run_rounds(CRASH_ROUNDS)
 }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod crash;
 mod deny;
 mod elf;
 mod fuzz;
@@ -35,7 +36,10 @@ cargo xtask <task>
   lint                  formatting, clippy, and the licences, bans and sources of deny.toml
   fuzz [--seconds N] [TARGET]
                         fuzz each target of fuzz/, or one of them, for N seconds each (10)
-  ci                    lint, fuzz and test, as .ci/run does
+  crash [--rounds N] [--seed S] [--runtime docker|embedded|all]
+                        kill the programs while workflows run, N rounds long (30), and count what ran twice or was lost;
+                        the last line is `rounds R kills K re-runs X losses Y`
+  ci                    lint, fuzz, test and crash, as .ci/run does
 ";
 
 fn main() -> ExitCode {
@@ -62,6 +66,7 @@ fn run(args: &[String]) -> Result<()> {
         "images" => images::run(rest),
         "lint" => without_arguments(rest).and_then(|()| ci::lint()),
         "fuzz" => fuzz::run(rest),
+        "crash" => crash::run(rest),
         "ci" => without_arguments(rest).and_then(|()| ci::run()),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
