@@ -9,7 +9,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::CommandFactory;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
@@ -20,9 +20,8 @@ const BAD_CONFIGURATION: u8 = 64;
 
 /// Runs the program to its end.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = Config::command()
-        .try_get_matches_from(args)
-        .and_then(|matches| Ok((Config::from_arg_matches(&matches)?, matches)));
+    let parsed =
+        Config::command().try_get_matches_from(args).and_then(|matches| Ok((Config::from_matches(&matches)?, matches)));
     let (config, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {

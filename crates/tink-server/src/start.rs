@@ -14,7 +14,8 @@ use crate::engine::{Engine, run_timers};
 use crate::metrics::Metrics;
 use crate::serve::grpc::Limits;
 use crate::serve::tls::Tls;
-use crate::serve::{grpc, http};
+use crate::serve::{gateway, grpc, http};
+use crate::services::v2021;
 use crate::store::sqlite::{Retention, SqliteStore};
 use crate::store::{Store, StoreError};
 
@@ -84,17 +85,19 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
 
     let engine = Arc::new(Engine::new(Arc::clone(&store) as Arc<dyn Store>, clock, metrics));
     let stop = CancellationToken::new();
+    let of_2021 = Arc::new(v2021::Api::new(Arc::clone(&engine), config.hold, config.data_versions, stop.clone()));
     let limits = Limits {
         hold: config.hold,
         message_bytes_max: config.message_bytes_max,
         connections_max: config.connections_max,
         references_allowed: config.allow_references,
     };
+    let beside_http = older_http(&config, tls.as_ref(), &of_2021);
     let serving = tokio::spawn({
         let (tls, engine, stop) = (tls.clone(), Arc::clone(&engine), stop.clone());
         let ended = stop.clone();
         async move {
-            if let Err(error) = grpc::serve(listener, tls, engine, limits, stop).await {
+            if let Err(error) = grpc::serve(listener, tls, engine, of_2021, limits, stop).await {
                 tracing::error!(error = %crate::chain(error.as_ref()), "the gRPC port failed");
             }
             // Without its port the server is not ready, and nothing beside it has a purpose.
@@ -114,13 +117,31 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
     let http_addr = http.as_ref().map(|(_, addr)| *addr);
     if let Some((listener, _)) = http {
         let stop = stop.clone();
-        beside.push(tokio::spawn(http::serve(listener, engine, stop)));
+        beside.push(tokio::spawn(http::serve(listener, engine, beside_http, stop)));
     }
     let (version, data, secure) = (crate::VERSION, config.data.to_string(), tls.is_some());
     let http = http_addr.map_or_else(|| "off".to_owned(), |addr| addr.to_string());
     tracing::info!(version, grpc = %grpc_addr, http, data, tls = secure, "tink-server started");
     let grace = config.shutdown_grace;
     Ok(Running { grpc_addr, http_addr, tls, store, stop, grace, serving: Some(serving), beside })
+}
+
+/// What tink-server of 2021 had at its HTTP port, as far as it is wanted.
+fn older_http(config: &Config, tls: Option<&Arc<Tls>>, api: &Arc<v2021::Api>) -> axum::Router {
+    let mut router = axum::Router::new();
+    let given = config.cert_pem.as_deref().map(|pem| gateway::Cert::Given(pem.into()));
+    if let Some(cert) = tls.map(|tls| gateway::Cert::Served(Arc::clone(tls))).or(given) {
+        router = router.merge(gateway::cert(cert));
+    }
+    if config.serves_gateway() {
+        let (username, password) = (config.http_username.clone(), config.http_password.clone());
+        let login = (username.is_some() || password.is_some()).then(|| gateway::Login {
+            username: username.unwrap_or_default(),
+            password: password.map(|password| password.0).unwrap_or_default(),
+        });
+        router = router.merge(gateway::v1(Arc::clone(api), login, config.message_bytes_max));
+    }
+    router
 }
 
 async fn open_store(config: &Config, metrics: Metrics) -> Result<Arc<SqliteStore>, StoreError> {

@@ -1,6 +1,7 @@
 //! Everything that can be set, in one struct. Sources in order: flag, environment, default.
 
 mod error;
+mod older;
 mod print;
 mod values;
 
@@ -8,12 +9,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{ArgMatches, FromArgMatches, Parser};
 
 use crate::store::sqlite::Place;
 
 pub use error::ConfigError;
-pub use values::{Listen, LogFormat};
+pub use older::{Authority, Password};
+pub use values::{Gateway, Listen, LogFormat};
 
 /// Longest hold that is accepted: proxies and agents in between give up on calls that say nothing for long.
 const HOLD_MAX: Duration = Duration::from_secs(10 * 60);
@@ -28,7 +30,7 @@ pub struct Config {
     #[arg(long, env = "TINK_SERVER_GRPC_ADDR", value_name = "IP:PORT", default_value = "0.0.0.0:42113")]
     pub grpc_addr: SocketAddr,
 
-    /// Address of the HTTP port (/healthz, /readyz, /metrics, /version), or `off`
+    /// Address of the HTTP port (/healthz, /readyz, /metrics, /version; /cert with TLS), or `off`
     #[arg(long, env = "TINK_SERVER_HTTP_ADDR", value_name = "IP:PORT", default_value = "0.0.0.0:42114")]
     pub http_addr: Listen,
 
@@ -80,6 +82,47 @@ pub struct Config {
     #[arg(long, env = "TINK_SERVER_EVENTS_TOTAL", value_name = "COUNT", default_value = "200000")]
     pub events_total: u32,
 
+    /// Newest versions of a workflow's data (`tink workflow data` of 2021) that are kept
+    #[arg(long, env = "MAX_WORKFLOW_DATA_VERSIONS", value_name = "COUNT", default_value = "3")]
+    pub data_versions: u32,
+
+    /// Serve the HTTP calls of tink-server of 2021 (/v1/hardware, /v1/templates, /v1/workflows) at the HTTP port: on, off, or
+    /// auto, which is on with --insecure or with a user name or password (TINK_AUTH_PASSWORD), and off otherwise
+    #[arg(long, env = "TINK_SERVER_HTTP_GATEWAY", value_name = "MODE", default_value = "auto")]
+    pub http_gateway: Gateway,
+
+    /// User name that /v1 asks for; its password is taken from TINK_AUTH_PASSWORD
+    #[arg(long, env = "TINK_AUTH_USERNAME", value_name = "NAME")]
+    pub http_username: Option<String>,
+
+    /// TINK_AUTH_PASSWORD. No flag: command lines can be read by everybody on the machine.
+    #[arg(skip)]
+    pub http_password: Option<Password>,
+
+    /// As --grpc-addr, by the name it had in tink-server of 2021 to 2024
+    #[arg(long, env = "TINKERBELL_GRPC_AUTHORITY", value_name = "HOST:PORT", help_heading = "Older names")]
+    pub grpc_authority: Option<Authority>,
+
+    /// As --http-addr
+    #[arg(long, env = "TINKERBELL_HTTP_AUTHORITY", value_name = "HOST:PORT", help_heading = "Older names")]
+    pub http_authority: Option<Authority>,
+
+    /// A directory with bundle.pem and server-key.pem, as --tls-cert and --tls-key
+    #[arg(long, env = "TINKERBELL_CERTS_DIR", value_name = "DIRECTORY", help_heading = "Older names")]
+    pub cert_dir: Option<PathBuf>,
+
+    /// As --cert-dir /certs/NAME, if that is there
+    #[arg(long, env = "FACILITY", value_name = "NAME", help_heading = "Older names")]
+    pub facility: Option<String>,
+
+    /// false is --insecure
+    #[arg(long, env = "TINKERBELL_TLS", value_name = "true|false", help_heading = "Older names")]
+    pub tls: Option<bool>,
+
+    /// The certificate of a proxy that ends TLS, PEM, for /cert; implies --insecure
+    #[arg(long, env = "TINKERBELL_TLS_CERT", value_name = "PEM", hide_env_values = true, help_heading = "Older names")]
+    pub cert_pem: Option<String>,
+
     /// Form of the log: auto (text on a terminal, else json), text or json
     #[arg(long, env = "TINK_SERVER_LOG_FORMAT", value_name = "FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
@@ -110,9 +153,38 @@ impl Config {
             connections_max: 10_000,
             events_per_workflow: 2000,
             events_total: 200_000,
+            data_versions: 3,
+            http_gateway: Gateway::Auto,
+            http_username: None,
+            http_password: None,
+            grpc_authority: None,
+            http_authority: None,
+            cert_dir: None,
+            facility: None,
+            tls: None,
+            cert_pem: None,
             log_format: LogFormat::Auto,
             log_level: "info".to_owned(),
             print_config: false,
+        }
+    }
+
+    /// The configuration that arguments and environment ask for, older names included.
+    ///
+    /// # Errors
+    /// As clap: a value that is none of its flag's.
+    pub fn from_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut config = Self::from_arg_matches(matches)?;
+        config.take_older(matches, std::env::var_os("TINK_AUTH_PASSWORD"));
+        Ok(config)
+    }
+
+    /// Whether `/v1` is served.
+    pub fn serves_gateway(&self) -> bool {
+        match self.http_gateway {
+            Gateway::On => true,
+            Gateway::Off => false,
+            Gateway::Auto => self.insecure || self.http_username.is_some() || self.http_password.is_some(),
         }
     }
 
@@ -142,6 +214,7 @@ impl Config {
         range("--shutdown-grace (in seconds)", self.shutdown_grace.as_secs(), 0, 600)?;
         range("--message-bytes-max", count(self.message_bytes_max), count(MESSAGE_BYTES_MIN), 1 << 30)?;
         range("--connections-max", count(self.connections_max), 1, 1_000_000)?;
+        range("--data-versions", self.data_versions.into(), 1, 100)?;
         range("--events-per-workflow", self.events_per_workflow.into(), 10, 1_000_000)?;
         range("--events-total", self.events_total.into(), 1000, 100_000_000)
     }
@@ -173,6 +246,16 @@ mod tests {
         assert!(matches!(same.check(), Err(ConfigError::SameAddress { .. })));
         let tiny = parse(&["--insecure", "--message-bytes-max", "1"]);
         assert!(matches!(tiny.check(), Err(ConfigError::Range { flag: "--message-bytes-max", .. })));
+    }
+
+    #[test]
+    fn the_gateway_is_open_only_where_grpc_is_or_where_a_password_guards_it() {
+        assert!(parse(&["--insecure"]).serves_gateway());
+        assert!(!parse(&["--insecure", "--http-gateway", "off"]).serves_gateway());
+        let tls = ["--tls-cert", "c", "--tls-key", "k"];
+        assert!(!parse(&tls).serves_gateway());
+        assert!(parse(&[&tls[..], &["--http-gateway", "on"]].concat()).serves_gateway());
+        assert!(parse(&[&tls[..], &["--http-username", "u"]].concat()).serves_gateway());
     }
 
     #[test]

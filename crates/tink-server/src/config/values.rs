@@ -33,6 +33,17 @@ impl fmt::Display for Listen {
     }
 }
 
+/// Whether the HTTP calls of 2021 are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Gateway {
+    /// With `--insecure`, or behind a user name or password.
+    Auto,
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {

@@ -10,10 +10,12 @@
 
 mod apply;
 mod error;
+mod named;
 mod offer;
 mod presence;
 mod record;
 mod timer;
+mod turns;
 mod waiters;
 
 use std::sync::Arc;
@@ -26,10 +28,11 @@ use crate::metrics::Metrics;
 use crate::store::{Created, Put, SharedStore, StoredWorkflow, Tombstone, WorkflowEvent};
 
 pub use error::EngineError;
+pub use named::{Named, NamedReport};
 pub use offer::Offer;
 pub use presence::Presence;
 pub use timer::run_timers;
-pub use waiters::Waiters;
+pub use waiters::{Waiter, Waiters};
 
 /// Attempts at a compare-and-swap before a caller is told to come again. Each lost attempt means that another change of
 /// the same workflow won, and a workflow has one worker at its turn: more than a few means a storm.

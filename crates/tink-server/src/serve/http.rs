@@ -1,4 +1,6 @@
-//! The HTTP port: for supervisors and Prometheus. Nothing secret is served here.
+//! The HTTP port: for supervisors and Prometheus, and, as it is configured, for what spoke to tink-server of 2021 ([`gateway`]).
+//!
+//! [`gateway`]: super::gateway
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,15 +42,16 @@ struct Http {
 }
 
 /// Serves until `stop`. A connection carries one request and ends in bounded time; requests under way are cut off by a
-/// stop, they are only questions.
-pub async fn serve(listener: TcpListener, engine: Arc<Engine>, stop: CancellationToken) {
+/// stop. `beside` is served, too.
+pub async fn serve(listener: TcpListener, engine: Arc<Engine>, beside: Router, stop: CancellationToken) {
     let state = Arc::new(Http { engine, stop: stop.clone(), last_probe: Mutex::new(None) });
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/version", get(version))
-        .with_state(state);
+        .with_state(state)
+        .merge(beside);
     let mut connections = JoinSet::new();
     loop {
         let free = connections.len() < CONNECTIONS_MAX;
@@ -114,6 +117,7 @@ async fn metrics(State(http): State<Arc<Http>>) -> Response {
 }
 
 async fn version() -> Response {
-    let body = serde_json::json!({"version": crate::VERSION}).to_string();
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    // The first two as tink-server of 2021.
+    let body = serde_json::json!({"git_rev": crate::VERSION, "service_name": "tinkerbell", "version": crate::VERSION});
+    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

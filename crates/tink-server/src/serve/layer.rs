@@ -13,9 +13,11 @@ use tower::{Layer, Service};
 use crate::metrics::Metrics;
 
 /// Methods that are counted under their own name; anything a client invents is `other`, so that the labels stay few.
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 44] = [
     "/proto.WorkflowService/GetAction",
     "/proto.WorkflowService/ReportActionStatus",
+    "/proto.WorkflowService/GetWorkflowContexts",
+    "/proto.WorkflowService/GetWorkflowActions",
     "/tink.v1.ObjectService/Apply",
     "/tink.v1.ObjectService/Get",
     "/tink.v1.ObjectService/List",
@@ -28,6 +30,34 @@ const METHODS: [&str; 14] = [
     "/tink.v1.WorkflowService/Events",
     "/tink.v1.WorkflowService/Watch",
     "/tink.v1.WorkerService/List",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/CreateWorkflow",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/GetWorkflow",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/DeleteWorkflow",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/ListWorkflows",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/GetWorkflowContext",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/ShowWorkflowEvents",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/GetWorkflowContextList",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/GetWorkflowContexts",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/GetWorkflowActions",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/ReportActionStatus",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/GetWorkflowData",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/GetWorkflowMetadata",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/GetWorkflowDataVersion",
+    "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/UpdateWorkflowData",
+    "/github.com.tinkerbell.tink.protos.template.TemplateService/CreateTemplate",
+    "/github.com.tinkerbell.tink.protos.template.TemplateService/GetTemplate",
+    "/github.com.tinkerbell.tink.protos.template.TemplateService/DeleteTemplate",
+    "/github.com.tinkerbell.tink.protos.template.TemplateService/ListTemplates",
+    "/github.com.tinkerbell.tink.protos.template.TemplateService/UpdateTemplate",
+    "/github.com.tinkerbell.tink.protos.hardware.HardwareService/Push",
+    "/github.com.tinkerbell.tink.protos.hardware.HardwareService/ByMAC",
+    "/github.com.tinkerbell.tink.protos.hardware.HardwareService/ByIP",
+    "/github.com.tinkerbell.tink.protos.hardware.HardwareService/ByID",
+    "/github.com.tinkerbell.tink.protos.hardware.HardwareService/All",
+    "/github.com.tinkerbell.tink.protos.hardware.HardwareService/Watch",
+    "/github.com.tinkerbell.tink.protos.hardware.HardwareService/DeprecatedWatch",
+    "/github.com.tinkerbell.tink.protos.hardware.HardwareService/Delete",
+    "/github.com.tinkerbell.tink.protos.events.EventsService/Watch",
 ];
 
 /// Wraps a service in [`Guarded`].

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -48,7 +50,14 @@ pub enum TlsError {
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Current>,
+}
+
+#[derive(Clone)]
+struct Current {
+    config: Arc<ServerConfig>,
+    /// The certificate file.
+    pem: Arc<str>,
 }
 
 impl Tls {
@@ -57,7 +66,7 @@ impl Tls {
     /// # Errors
     /// [`TlsError`] names the file and what to do.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let current = RwLock::new(Arc::new(load(certificate, key)?));
+        let current = RwLock::new(load(certificate, key)?);
         Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), current })
     }
 
@@ -66,18 +75,23 @@ impl Tls {
     /// # Errors
     /// As [`Tls::load`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = Arc::new(load(&self.certificate, &self.key)?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let current = load(&self.certificate, &self.key)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         Ok(())
     }
 
     /// The configuration for a new connection.
     pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config)
+    }
+
+    /// The certificate and its intermediates, PEM. The file's certificates alone, should it hold more.
+    pub fn pem(&self) -> Arc<str> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).pem)
     }
 }
 
-fn load(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+fn load(certificate: &Path, key: &Path) -> Result<Current, TlsError> {
     let unread = |what, file: &Path, flag| {
         let file = file.to_owned();
         move |source| TlsError::Read { what, file, flag, source }
@@ -88,6 +102,7 @@ fn load(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
     if chain.is_empty() {
         return Err(TlsError::NoCertificate { file: certificate.to_owned() });
     }
+    let pem = to_pem(&chain).into();
     let private = PrivateKeyDer::from_pem_file(key).map_err(unread("key", key, "--tls-key"))?;
     let unusable = |source| TlsError::Unusable { certificate: certificate.to_owned(), key: key.to_owned(), source };
     // Named, not the process's default: a program that embeds the server may have installed none, or another.
@@ -99,5 +114,20 @@ fn load(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
         .with_single_cert(chain, private)
         .map_err(unusable)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
+    Ok(Current { config: Arc::new(config), pem })
+}
+
+/// Written anew: a file that holds the key, too, must not be served whole.
+fn to_pem(chain: &[CertificateDer<'_>]) -> String {
+    let mut pem = String::new();
+    for certificate in chain {
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        let code = STANDARD.encode(certificate);
+        for line in code.as_bytes().chunks(64) {
+            pem.push_str(&String::from_utf8_lossy(line));
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+    }
+    pem
 }

@@ -1,9 +1,22 @@
 //! What is served over gRPC: one module a protocol, each translating between its messages and the engine.
 
 pub mod admin;
+mod contexts;
+mod mac;
+mod proto_workflow_service;
 mod render;
+mod status_report;
 mod timestamp;
+pub mod v2021;
+pub mod v2023;
 pub mod v2025;
+
+use tonic::Status;
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+
+use crate::engine::EngineError;
+
+pub use proto_workflow_service::ProtoWorkflowService;
 
 /// The address a call came from, put into its extensions by the listener.
 #[derive(Clone, Debug)]
@@ -12,4 +25,26 @@ pub struct Peer(pub std::net::SocketAddr);
 /// The caller's address as text, empty when unknown.
 pub fn address_of<T>(request: &tonic::Request<T>) -> String {
     request.extensions().get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default()
+}
+
+/// Says in an answer that is OK why nothing changed, for those who look.
+fn note_refused(metadata: &mut MetadataMap, why: &str) {
+    let ascii: String = why.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    if let Ok(value) = MetadataValue::<Ascii>::try_from(ascii) {
+        metadata.insert("tink-refused", value);
+    }
+}
+
+/// What a worker is told of a failure of the engine. The causes are for our log, not for the network.
+fn failure(call: &'static str, error: &EngineError) -> Status {
+    match error {
+        EngineError::NoWorkflow(_) => Status::not_found(error.to_string()),
+        EngineError::Refused(_) => Status::failed_precondition(error.to_string()),
+        EngineError::Exists(_) => Status::already_exists(error.to_string()),
+        EngineError::Contended(_) => Status::unavailable(error.to_string()),
+        EngineError::Store(store) => {
+            tracing::warn!(call, error = %crate::chain(store), "call failed");
+            Status::unavailable(store.to_string())
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub fn workflow(
     for (name, object) in references.objects {
         data = data.reference(name, object);
     }
-    let finding = |finding: &dyn std::fmt::Display| format!("template {}: {finding}", source.name);
+    let finding = |finding: &dyn std::fmt::Display| named(source, finding);
     match tink_template::compile(source.text, &data, &Limits::default()) {
         Ok(compiled) => {
             let mut warnings: Vec<String> = references.absent.into_iter().map(|absent| absent.why).collect();
@@ -59,6 +59,32 @@ pub fn workflow(
             Err(findings)
         }
         Err(CompileError::Parse { errors, .. }) => Err(errors.errors.iter().map(|error| finding(error)).collect()),
+    }
+}
+
+fn named(source: Source<'_>, finding: &dyn std::fmt::Display) -> String {
+    format!("template {}: {finding}", source.name)
+}
+
+/// Renders a template for a workflow of the 2021 wire, which gives the keys of the template and no hardware.
+///
+/// # Errors
+/// Every finding, with its line.
+pub fn devices(
+    source: Source<'_>,
+    devices: serde_json::Map<String, serde_json::Value>,
+    now: Timestamp,
+) -> Result<Rendered, Vec<String>> {
+    let data = devices.into_iter().fold(Data::new().at(now.as_second()), |data, (key, value)| data.value(key, value));
+    match tink_template::compile(source.text, &data, &Limits::default()) {
+        Ok(compiled) => {
+            let warnings = compiled.warnings.iter().map(ToString::to_string).collect();
+            Ok(Rendered { spec: compiled.spec, warnings })
+        }
+        Err(CompileError::Render(error)) => Err(vec![named(source, &error)]),
+        Err(CompileError::Parse { errors, .. }) => {
+            Err(errors.errors.iter().map(|error| named(source, error)).collect())
+        }
     }
 }
 

@@ -93,8 +93,8 @@ pub async fn an_object_is_created_updated_and_left_unchanged(store: &dyn Store) 
         ]
     );
     assert_eq!(store.object(ObjectKind::Hardware, &key).await.unwrap(), None, "kinds are apart");
-    assert!(store.delete_object(kind, &key).await.unwrap());
-    assert!(!store.delete_object(kind, &key).await.unwrap());
+    assert!(store.delete_object(kind, &key, at(4)).await.unwrap());
+    assert!(!store.delete_object(kind, &key, at(4)).await.unwrap());
     assert_eq!(store.object(kind, &key).await.unwrap(), None);
 }
 
@@ -307,6 +307,76 @@ pub async fn a_workflow_comes_back_as_it_was(store: &dyn Store) {
     assert_eq!(store.workflow(&whole.id).await.unwrap().unwrap().workflow, whole);
 }
 
+/// Versions of a workflow's data count from 1; old data goes, its metadata stays; all goes with the workflow.
+pub async fn a_workflows_data_is_kept_in_versions(store: &dyn Store) {
+    let new = |nth: u8| NewData { metadata: vec![b'm', nth], data: vec![0xff, 0, nth] };
+    assert_eq!(store.put_data(&id("w"), new(1), 2).await.unwrap(), None, "there is no such workflow");
+    create(store, workflow("w", 0, &[("m", 1)])).await;
+    assert_eq!(store.data(&id("w"), 0).await.unwrap(), None);
+    for nth in 1..=4 {
+        assert_eq!(store.put_data(&id("w"), new(nth), 2).await.unwrap(), Some(i64::from(nth)));
+    }
+    assert_eq!(store.put_data(&id("w"), new(4), 2).await.unwrap(), Some(4), "the same again");
+    let kept = async |version| store.data(&id("w"), version).await.unwrap();
+    let whole = |nth: u8| StoredData { version: nth.into(), metadata: new(nth).metadata, data: Some(new(nth).data) };
+    assert_eq!((kept(0).await, kept(4).await, kept(3).await), (Some(whole(4)), Some(whole(4)), Some(whole(3))));
+    assert_eq!(kept(2).await, Some(StoredData { data: None, ..whole(2) }));
+    assert_eq!(kept(5).await, None);
+    store.delete_workflow(&id("w"), 1, None, event("w", "deleted", "")).await.unwrap();
+    create(store, workflow("w", 1, &[("m", 1)])).await;
+    assert_eq!(kept(0).await, None, "another workflow of the same name has data of its own");
+    for _ in 0..=METADATA_VERSIONS_MAX {
+        store.put_data(&id("w"), new(1), 1).await.unwrap();
+        store.put_data(&id("w"), new(2), 1).await.unwrap();
+    }
+    let newest = kept(0).await.unwrap().version;
+    assert!(kept(newest - METADATA_VERSIONS_MAX + 1).await.is_some());
+    assert_eq!(kept(newest - METADATA_VERSIONS_MAX).await, None);
+}
+
+/// Who watches objects reads every change in order, and is woken by new ones.
+pub async fn changes_of_objects_are_told_in_order(store: &dyn Store) {
+    let mut newest = store.subscribe_objects();
+    let key = ObjectKey { namespace: "default".into(), name: "o".into() };
+    for (json, when) in [("1", 1), ("1", 2), ("2", 3)] {
+        store.apply_object(ObjectKind::Hardware, &key, json.to_owned(), at(when)).await.unwrap();
+    }
+    store.delete_object(ObjectKind::Hardware, &key, at(4)).await.unwrap();
+    store.delete_object(ObjectKind::Hardware, &key, at(5)).await.unwrap();
+    create(store, workflow("w", 6, &[("m", 1)])).await;
+    store.delete_workflow(&id("w"), 1, None, event("w", "deleted", "")).await.unwrap();
+    let events = store.object_events(0, 100).await.unwrap();
+    let told: Vec<_> =
+        events.iter().map(|e| (e.kind.as_str(), e.key.name.as_str(), e.change, e.json.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("Hardware", "o", ObjectChange::Created, "1"),
+            ("Hardware", "o", ObjectChange::Updated, "2"),
+            ("Hardware", "o", ObjectChange::Deleted, "2"),
+            ("Workflow", "w", ObjectChange::Created, "{}"),
+            ("Workflow", "w", ObjectChange::Deleted, "{}"),
+        ]
+    );
+    assert!(events.windows(2).all(|pair| pair[0].sequence < pair[1].sequence));
+    assert_eq!(*newest.borrow_and_update(), events[4].sequence);
+    assert_eq!(store.object_events(events[2].sequence, 1).await.unwrap(), events[3..4]);
+}
+
+/// Old events of objects go.
+pub async fn events_of_objects_are_forgotten_after_an_hour(store: &dyn Store) {
+    let key = |nth: i64| ObjectKey { namespace: "default".into(), name: nth.to_string() };
+    for nth in 0..40 {
+        store.apply_object(ObjectKind::Template, &key(nth), "x".into(), at(nth)).await.unwrap();
+    }
+    for nth in 40..80 {
+        let later = at(OBJECT_EVENTS_AGE_MAX_S + 1000);
+        store.apply_object(ObjectKind::Template, &key(nth), "x".into(), later).await.unwrap();
+    }
+    let kept = store.object_events(0, 1000).await.unwrap();
+    assert!((1..=40).contains(&kept.len()) && kept.iter().all(|event| event.at > at(100)), "{}", kept.len());
+}
+
 /// A closed store says so, and what it accepted before is done.
 pub async fn a_closed_store_says_so(store: &dyn Store) {
     store.probe().await.unwrap();
@@ -352,6 +422,9 @@ rules! {
     a_deleted_workflow_leaves_events_and_a_tombstone,
     a_workers_first_sight_is_kept,
     a_workflow_comes_back_as_it_was,
+    a_workflows_data_is_kept_in_versions,
+    changes_of_objects_are_told_in_order,
+    events_of_objects_are_forgotten_after_an_hour,
     a_closed_store_says_so,
 }
 

@@ -66,8 +66,24 @@ impl Store for FailingStore {
         self.pass("apply_object", self.inner.apply_object(kind, key, json, now)).await
     }
 
-    async fn delete_object(&self, kind: ObjectKind, key: &ObjectKey) -> Result<bool, StoreError> {
-        self.pass("delete_object", self.inner.delete_object(kind, key)).await
+    async fn delete_object(&self, kind: ObjectKind, key: &ObjectKey, now: Timestamp) -> Result<bool, StoreError> {
+        self.pass("delete_object", self.inner.delete_object(kind, key, now)).await
+    }
+
+    async fn object_events(&self, after: i64, limit: usize) -> Result<Vec<ObjectEvent>, StoreError> {
+        self.pass("object_events", self.inner.object_events(after, limit)).await
+    }
+
+    fn subscribe_objects(&self) -> watch::Receiver<i64> {
+        self.inner.subscribe_objects()
+    }
+
+    async fn put_data(&self, id: &WorkflowId, data: NewData, keep: u32) -> Result<Option<i64>, StoreError> {
+        self.pass("put_data", self.inner.put_data(id, data, keep)).await
+    }
+
+    async fn data(&self, id: &WorkflowId, version: i64) -> Result<Option<StoredData>, StoreError> {
+        self.pass("data", self.inner.data(id, version)).await
     }
 
     async fn workflow(&self, id: &WorkflowId) -> Result<Option<StoredWorkflow>, StoreError> {

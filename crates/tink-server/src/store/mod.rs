@@ -16,12 +16,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tink_workflow::{Timestamp, WorkerId, Workflow, WorkflowId};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 pub use error::StoreError;
 pub use types::{
-    Applied, Change, Created, EventFilter, EventPage, ObjectKey, ObjectKind, Outcome, Put, StateCount, StoredEvent,
-    StoredObject, StoredWorker, StoredWorkflow, Tombstone, WorkerSeen, WorkflowEvent, WorkflowFilter,
+    Applied, Change, Created, EventFilter, EventPage, NewData, ObjectChange, ObjectEvent, ObjectKey, ObjectKind,
+    Outcome, Put, StateCount, StoredData, StoredEvent, StoredObject, StoredWorker, StoredWorkflow, Tombstone,
+    WorkerSeen, WorkflowEvent, WorkflowFilter,
 };
 
 /// Keeps hardware, templates, workflows, events and what is known of workers.
@@ -56,7 +57,23 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Applied, StoreError>;
 
     /// Deletes the object; false when there was none.
-    async fn delete_object(&self, kind: ObjectKind, key: &ObjectKey) -> Result<bool, StoreError>;
+    async fn delete_object(&self, kind: ObjectKind, key: &ObjectKey, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// What became of hardware, templates and workflows (which are created and deleted here, not updated) after a sequence
+    /// number, oldest first, at most `limit`. Kept for [`OBJECT_EVENTS_AGE_MAX_S`], and bounded in number and bytes: the
+    /// oldest go first.
+    async fn object_events(&self, after: i64, limit: usize) -> Result<Vec<ObjectEvent>, StoreError>;
+
+    /// The sequence number of the newest object event, as it grows. Wakes are merged: read from where you stand.
+    fn subscribe_objects(&self) -> watch::Receiver<i64>;
+
+    /// Stores the next version of the data that the actions of a workflow share, and returns its number, from 1. The same
+    /// data again changes nothing. Of the newest `keep` versions the data is kept, of [`METADATA_VERSIONS_MAX`] the
+    /// metadata; all of it goes with its workflow. None when there is no such workflow.
+    async fn put_data(&self, id: &WorkflowId, data: NewData, keep: u32) -> Result<Option<i64>, StoreError>;
+
+    /// A version of the data that the actions of a workflow share; 0 is the newest. None when there is no such version.
+    async fn data(&self, id: &WorkflowId, version: i64) -> Result<Option<StoredData>, StoreError>;
 
     /// The workflow with its version, if there is one.
     async fn workflow(&self, id: &WorkflowId) -> Result<Option<StoredWorkflow>, StoreError>;
@@ -128,6 +145,12 @@ pub trait Store: Send + Sync + 'static {
     /// Finishes what is accepted and closes; later calls return [`StoreError::Closed`].
     async fn close(&self);
 }
+
+/// Seconds that object events are kept.
+pub const OBJECT_EVENTS_AGE_MAX_S: i64 = 60 * 60;
+
+/// Versions of a workflow's data of which the metadata is kept.
+pub const METADATA_VERSIONS_MAX: i64 = 100;
 
 /// Changes kept for a slow subscriber.
 pub const SUBSCRIBER_LAG_MAX: usize = 1024;

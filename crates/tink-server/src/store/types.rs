@@ -242,3 +242,67 @@ pub struct StateCount {
     /// How many.
     pub count: i64,
 }
+
+/// A version of the data that a workflow's actions share, not yet stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewData {
+    /// Who wrote it, and after which action.
+    pub metadata: Vec<u8>,
+    /// The data.
+    pub data: Vec<u8>,
+}
+
+/// A version of the data that a workflow's actions share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredData {
+    /// Counted from 1.
+    pub version: i64,
+    /// Who wrote it, and after which action.
+    pub metadata: Vec<u8>,
+    /// The data; none when it is no longer kept.
+    pub data: Option<Vec<u8>>,
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectChange {
+    /// There was none before.
+    Created,
+    /// It was another before.
+    Updated,
+    /// It is gone.
+    Deleted,
+}
+
+impl ObjectChange {
+    /// The word it is stored as.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// The change of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Created, Self::Updated, Self::Deleted].into_iter().find(|change| change.as_str() == word)
+    }
+}
+
+/// A change of a hardware, a template or a workflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectEvent {
+    /// Grows over all objects.
+    pub sequence: i64,
+    /// When, by the server's clock.
+    pub at: Timestamp,
+    /// `Hardware`, `Template` or `Workflow`.
+    pub kind: String,
+    /// Its name.
+    pub key: ObjectKey,
+    /// What happened.
+    pub change: ObjectChange,
+    /// The object, or the workflow's manifest: after the change, or before it was deleted.
+    pub json: String,
+}

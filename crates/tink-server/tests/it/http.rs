@@ -27,7 +27,8 @@ async fn a_server_says_that_it_lives_and_is_ready() {
     let world = world().await;
     assert_eq!(get(&world, "/healthz").await, (200, "ok\n".to_owned()));
     assert_eq!(get(&world, "/readyz").await, (200, "ok\n".to_owned()));
-    assert_eq!(get(&world, "/version").await, (200, format!("{{\"version\":\"{}\"}}", tink_server::VERSION)));
+    let (code, version) = get(&world, "/version").await;
+    assert!(code == 200 && version.contains(&format!("\"version\":\"{}\"", tink_server::VERSION)), "{version}");
     assert_eq!(get(&world, "/").await.0, 404);
     let request = HealthCheckRequest { service: "proto.WorkflowService".to_owned() };
     let health = HealthClient::new(world.channel.clone()).check(request).await.unwrap().into_inner();

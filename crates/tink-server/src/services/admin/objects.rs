@@ -72,7 +72,7 @@ impl ObjectService for Objects {
         let request = request.into_inner();
         let kind = manifest::kind(request.kind).map_err(|found| status::findings(&found))?;
         let key = manifest::key(request.key).map_err(|found| status::findings(&found))?;
-        if self.engine.store.delete_object(kind, &key).await.map_err(status::of_store)? {
+        if self.engine.store.delete_object(kind, &key, self.engine.now()).await.map_err(status::of_store)? {
             tracing::info!(%kind, %key, "object deleted");
             return Ok(Response::new(Empty {}));
         }

@@ -28,7 +28,8 @@ use tink_workflow::IdError;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::engine::{Engine, EngineError};
+use super::failure;
+use crate::engine::Engine;
 
 /// The service.
 pub struct Agents {
@@ -63,18 +64,4 @@ impl WorkflowService for Agents {
 
 fn invalid_id(error: IdError) -> Status {
     Status::invalid_argument(error.to_string())
-}
-
-/// What an agent is told of a failure of the engine. The causes are for our log, not for the network.
-fn failure(call: &'static str, error: &EngineError) -> Status {
-    match error {
-        EngineError::NoWorkflow(_) => Status::not_found(error.to_string()),
-        EngineError::Refused(_) => Status::failed_precondition(error.to_string()),
-        EngineError::Exists(_) => Status::already_exists(error.to_string()),
-        EngineError::Contended(_) => Status::unavailable(error.to_string()),
-        EngineError::Store(store) => {
-            tracing::warn!(call, error = %crate::chain(store), "call failed");
-            Status::unavailable(store.to_string())
-        }
-    }
 }

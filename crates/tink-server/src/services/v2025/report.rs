@@ -3,12 +3,11 @@
 use tink_proto::v2025::action_status_request::StateType;
 use tink_proto::v2025::{ActionStatusRequest, ActionStatusResponse};
 use tink_workflow::{ActionId, ActionState, Refusal, Report, TaskId, WorkerId, WorkflowId};
-use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Request, Response, Status};
 
 use super::{Agents, failure, invalid_id};
 use crate::engine::{EngineError, Reported};
-use crate::services::{address_of, timestamp};
+use crate::services::{address_of, note_refused, timestamp};
 use crate::store::WorkerSeen;
 
 /// Bytes of a worker's message that are kept.
@@ -60,10 +59,7 @@ pub async fn serve(
 /// Acknowledged, though nothing changed.
 fn refused(why: &str) -> Response<ActionStatusResponse> {
     let mut response = Response::new(ActionStatusResponse {});
-    let ascii: String = why.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
-    if let Ok(value) = MetadataValue::<Ascii>::try_from(ascii) {
-        response.metadata_mut().insert("tink-refused", value);
-    }
+    note_refused(response.metadata_mut(), why);
     response
 }
 

@@ -8,7 +8,9 @@
 //! `synchronous=FULL` makes every commit an fsync; grouping is what lets thousands of reports a second share them. A
 //! lock file beside the data file keeps a second server away, which also makes it right to keep open workflows at hand.
 
+mod data;
 mod events;
+mod object_events;
 mod objects;
 mod open;
 mod reader;
@@ -23,15 +25,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tink_workflow::{Timestamp, WorkerId, Workflow, WorkflowId};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::{
-    Applied, Change, Created, EventFilter, EventPage, ObjectKey, ObjectKind, Put, StateCount, Store, StoreError,
-    StoredObject, StoredWorker, StoredWorkflow, Tombstone, WorkerSeen, WorkflowEvent, WorkflowFilter,
+    Applied, Change, Created, EventFilter, EventPage, NewData, ObjectChange, ObjectEvent, ObjectKey, ObjectKind, Put,
+    StateCount, Store, StoreError, StoredData, StoredObject, StoredWorker, StoredWorkflow, Tombstone, WorkerSeen,
+    WorkflowEvent, WorkflowFilter,
 };
 use reader::Readers;
 use recent::{Recent, Rewritten};
-use writer::Writer;
+use writer::{Feeds, Writer};
 
 pub use open::Place;
 pub use writer::CommitObserver;
@@ -51,6 +54,7 @@ pub struct SqliteStore {
     readers: Readers,
     recent: Recent,
     changes: broadcast::Sender<Change>,
+    objects: watch::Sender<i64>,
     retention: Retention,
     /// Held until the store is dropped: the lock and, for a temporary store, the directory.
     _place: open::Held,
@@ -65,9 +69,11 @@ impl SqliteStore {
         let opened = open::open(place)?;
         let (changes, _) = broadcast::channel(super::SUBSCRIBER_LAG_MAX);
         let recent = Recent::default();
-        let writer = Writer::start(opened.connection, changes.clone(), recent.clone(), observer)?;
+        let (objects, _) = watch::channel(object_events::last_sequence(&opened.connection)?);
+        let feeds = Feeds { changes: changes.clone(), objects: objects.clone() };
+        let writer = Writer::start(opened.connection, feeds, recent.clone(), observer)?;
         let readers = Readers::new(opened.file);
-        Ok(Self { writer, readers, recent, changes, retention, _place: opened.held })
+        Ok(Self { writer, readers, recent, changes, objects, retention, _place: opened.held })
     }
 
     async fn read<T: Send + 'static>(
@@ -102,12 +108,32 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Applied, StoreError> {
         let key = key.clone();
-        self.writer.write("store an object", move |db, _| objects::apply(db, kind, &key, &json, now)).await
+        self.writer
+            .write("store an object", move |db, written| objects::apply(db, kind, &key, &json, now, written))
+            .await
     }
 
-    async fn delete_object(&self, kind: ObjectKind, key: &ObjectKey) -> Result<bool, StoreError> {
+    async fn delete_object(&self, kind: ObjectKind, key: &ObjectKey, now: Timestamp) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.writer.write("delete an object", move |db, _| objects::delete(db, kind, &key)).await
+        self.writer.write("delete an object", move |db, written| objects::delete(db, kind, &key, now, written)).await
+    }
+
+    async fn object_events(&self, after: i64, limit: usize) -> Result<Vec<ObjectEvent>, StoreError> {
+        self.read("read events of objects", move |db| object_events::page(db, after, limit)).await
+    }
+
+    fn subscribe_objects(&self) -> watch::Receiver<i64> {
+        self.objects.subscribe()
+    }
+
+    async fn put_data(&self, id: &WorkflowId, data: NewData, keep: u32) -> Result<Option<i64>, StoreError> {
+        let id = id.clone();
+        self.writer.write("store a workflow's data", move |db, _| data::put(db, &id, &data, keep)).await
+    }
+
+    async fn data(&self, id: &WorkflowId, version: i64) -> Result<Option<StoredData>, StoreError> {
+        let id = id.clone();
+        self.read("read a workflow's data", move |db| data::get(db, &id, version)).await
     }
 
     async fn workflow(&self, id: &WorkflowId) -> Result<Option<StoredWorkflow>, StoreError> {
@@ -144,6 +170,9 @@ impl Store for SqliteStore {
                     return Ok(Created::Exists);
                 };
                 written.workflows.push(rewritten(&stored, bytes));
+                let (key, at) = (key_of(&stored.workflow.id), stored.workflow.created_at);
+                let (change, manifest) = (ObjectChange::Created, &stored.manifest_json);
+                object_events::append(db, "Workflow", &key, change, manifest, at, written)?;
                 events::append(db, events, Some(&stored), retention, written)?;
                 Ok(Created::Stored(stored))
             })
@@ -177,9 +206,9 @@ impl Store for SqliteStore {
         let (id, retention) = (id.clone(), self.retention);
         self.writer
             .write("delete a workflow", move |db, written| {
-                if !workflows::delete(db, &id, version)? {
-                    return Ok(Put::Conflict);
-                }
+                let Some(manifest) = workflows::delete(db, &id, version)? else { return Ok(Put::Conflict) };
+                let change = ObjectChange::Deleted;
+                object_events::append(db, "Workflow", &key_of(&id), change, &manifest, event.at, written)?;
                 written.workflows.push(Rewritten { id, now: None });
                 if let Some(tombstone) = tombstone {
                     workflows::bury(db, &tombstone, event.at)?;
@@ -244,6 +273,10 @@ impl Store for SqliteStore {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+fn key_of(id: &WorkflowId) -> ObjectKey {
+    ObjectKey { namespace: id.namespace().to_owned(), name: id.name().to_owned() }
 }
 
 /// Nothing more happens to a workflow that ended: it need not be kept at hand.

@@ -3,8 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tink_workflow::Timestamp;
 
-use super::super::{Applied, ObjectKey, ObjectKind, Outcome, StoreError, StoredObject};
-use super::{micros, time};
+use super::super::{Applied, ObjectChange, ObjectKey, ObjectKind, Outcome, StoreError, StoredObject};
+use super::writer::Written;
+use super::{micros, object_events, time};
 
 const COLUMNS: &str = "namespace, name, json, version, created_at, updated_at";
 
@@ -44,6 +45,7 @@ pub fn apply(
     key: &ObjectKey,
     json: &str,
     now: Timestamp,
+    written: &mut Written,
 ) -> Result<Applied, StoreError> {
     let failed = |error| StoreError::sqlite("store an object", error);
     let before = get(db, kind, key)?;
@@ -64,13 +66,32 @@ pub fn apply(
         statement.execute(params![kind.as_str(), key.namespace, key.name, json, object.version, created, updated])
     })
     .map_err(failed)?;
-    let outcome = if object.version == 1 { Outcome::Created } else { Outcome::Updated };
+    let (outcome, change) = match object.version {
+        1 => (Outcome::Created, ObjectChange::Created),
+        _ => (Outcome::Updated, ObjectChange::Updated),
+    };
+    object_events::append(db, kind.as_str(), key, change, json, now, written)?;
     Ok(Applied { outcome, object })
 }
 
-pub fn delete(db: &Connection, kind: ObjectKind, key: &ObjectKey) -> Result<bool, StoreError> {
-    db.prepare_cached("DELETE FROM objects WHERE kind = ? AND namespace = ? AND name = ?")
-        .and_then(|mut statement| statement.execute(params![kind.as_str(), key.namespace, key.name]))
-        .map(|gone| gone > 0)
-        .map_err(|error| StoreError::sqlite("delete an object", error))
+pub fn delete(
+    db: &Connection,
+    kind: ObjectKind,
+    key: &ObjectKey,
+    now: Timestamp,
+    written: &mut Written,
+) -> Result<bool, StoreError> {
+    let json: Option<String> = db
+        .prepare_cached("DELETE FROM objects WHERE kind = ? AND namespace = ? AND name = ? RETURNING json")
+        .and_then(|mut statement| {
+            let mut rows = statement.query(params![kind.as_str(), key.namespace, key.name])?;
+            let json = rows.next()?.map(|row| row.get(0)).transpose()?;
+            // A DELETE with RETURNING is finished only when its rows are read to the end.
+            while rows.next()?.is_some() {}
+            Ok(json)
+        })
+        .map_err(|error| StoreError::sqlite("delete an object", error))?;
+    let Some(json) = json else { return Ok(false) };
+    object_events::append(db, kind.as_str(), key, ObjectChange::Deleted, &json, now, written)?;
+    Ok(true)
 }

@@ -8,7 +8,8 @@ use super::super::StoreError;
 pub const APPLICATION_ID: i64 = 0x5449_4e4b;
 
 /// One entry a schema version, the first makes version 1. Entries are never edited once released.
-pub const MIGRATIONS: &[&str] = &["
+pub const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE objects (
@@ -53,7 +54,21 @@ CREATE TABLE workers (
     address TEXT NOT NULL, attributes TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX workers_by_age ON workers (last_seen);
-"];
+",
+    "
+-- What the actions of a workflow share; data is NULL where only the metadata is kept.
+CREATE TABLE workflow_data (
+    workflow TEXT NOT NULL REFERENCES workflows (id) ON DELETE CASCADE, version INTEGER NOT NULL,
+    metadata BLOB NOT NULL, data BLOB, UNIQUE (workflow, version)
+);
+
+-- Created, updated and deleted objects. bytes stands before json, so that it is read without it.
+CREATE TABLE object_events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, kind TEXT NOT NULL, namespace TEXT NOT NULL,
+    name TEXT NOT NULL, change TEXT NOT NULL, bytes INTEGER NOT NULL, json TEXT NOT NULL
+);
+",
+];
 
 /// The newest schema this program knows.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]

@@ -42,6 +42,28 @@ store_contract!(in_a_file, in_file());
 store_contract!(temporary, Box::new(open(&Place::Temporary).unwrap()));
 
 #[tokio::test]
+async fn a_file_of_the_first_schema_is_migrated_with_all_it_holds() {
+    let (_directory, file, place) = in_directory();
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let workflow = contract::workflow("w", 0, &[("m", 1)]);
+    {
+        let db = Connection::open(&file).unwrap();
+        db.execute_batch(schema::MIGRATIONS[0]).unwrap();
+        db.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
+        db.pragma_update(None, "user_version", 1).unwrap();
+        workflows::create(&db, workflow.clone(), "{}".into()).unwrap().unwrap();
+    }
+    let store = open(&place).unwrap();
+    assert_eq!(store.workflow(&workflow.id).await.unwrap().unwrap().workflow, workflow);
+    let data = NewData { metadata: Vec::new(), data: vec![1] };
+    assert_eq!(store.put_data(&workflow.id, data, 3).await.unwrap(), Some(1));
+    store.close().await;
+    drop(store);
+    let kept = open(&place).unwrap().data(&workflow.id, 0).await.unwrap();
+    assert_eq!(kept.unwrap().data, Some(vec![1]), "and it is durable");
+}
+
+#[tokio::test]
 async fn a_store_that_is_opened_again_has_everything() {
     let (_directory, file, place) = in_directory();
     let store = open(&place).unwrap();
@@ -136,7 +158,8 @@ fn numbers(prepare: &str, observer: Box<dyn CommitObserver>) -> (tempfile::TempD
     db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE numbers (n INTEGER PRIMARY KEY, pad BLOB)").unwrap();
     db.execute_batch(prepare).unwrap();
     let (feed, _) = broadcast::channel(8);
-    (directory, file, Writer::start(db, feed, Recent::default(), observer).unwrap())
+    let feeds = writer::Feeds { changes: feed, objects: watch::channel(0).0 };
+    (directory, file, Writer::start(db, feeds, Recent::default(), observer).unwrap())
 }
 
 async fn insert(writer: &Writer, n: i64, pad: usize) -> Result<(), StoreError> {

@@ -156,11 +156,16 @@ pub fn put(
     Ok(Some((Arc::new(stored), body.len())))
 }
 
-/// False when the workflow is not at `version`.
-pub fn delete(db: &Connection, id: &WorkflowId, version: i64) -> Result<bool, StoreError> {
-    db.prepare_cached("DELETE FROM workflows WHERE id = ? AND version = ?")
-        .and_then(|mut statement| statement.execute(params![id.as_str(), version]))
-        .map(|gone| gone > 0)
+/// The manifest of the deleted workflow; none when it is not at `version`.
+pub fn delete(db: &Connection, id: &WorkflowId, version: i64) -> Result<Option<String>, StoreError> {
+    db.prepare_cached("DELETE FROM workflows WHERE id = ? AND version = ? RETURNING manifest")
+        .and_then(|mut statement| {
+            let mut rows = statement.query(params![id.as_str(), version])?;
+            let manifest = rows.next()?.map(|row| row.get(0)).transpose()?;
+            // A DELETE with RETURNING is finished only when its rows are read to the end.
+            while rows.next()?.is_some() {}
+            Ok(manifest)
+        })
         .map_err(failed("delete a workflow"))
 }
 

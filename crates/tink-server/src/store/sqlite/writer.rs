@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::super::{Change, StoreError};
 use super::events::Pruning;
@@ -40,8 +40,18 @@ pub struct Written {
     pub changes: Vec<Change>,
     /// For [`Recent`].
     pub workflows: Vec<Rewritten>,
+    /// The newest event of an object.
+    pub object_events: Option<i64>,
     /// When events were last counted; kept over transactions.
     pub pruning: Pruning,
+}
+
+/// Who is told after a commit.
+pub struct Feeds {
+    /// Of changes of workflows.
+    pub changes: broadcast::Sender<Change>,
+    /// Of the newest event of an object.
+    pub objects: watch::Sender<i64>,
 }
 
 pub struct Writer {
@@ -52,14 +62,14 @@ pub struct Writer {
 impl Writer {
     pub fn start(
         db: Connection,
-        feed: broadcast::Sender<Change>,
+        feeds: Feeds,
         recent: Recent,
         observer: Box<dyn CommitObserver>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("tink-store".to_owned())
-            .spawn(move || run(&db, jobs, &feed, &recent, observer.as_ref()))
+            .spawn(move || run(&db, jobs, &feeds, &recent, observer.as_ref()))
             .map_err(|_| StoreError::Busy { doing: "start the thread that writes the data file" })?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
@@ -136,13 +146,7 @@ fn execute(db: &Connection, sql: &str) -> Result<(), rusqlite::Error> {
     db.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
-fn run(
-    db: &Connection,
-    mut jobs: mpsc::Receiver<Job>,
-    feed: &broadcast::Sender<Change>,
-    recent: &Recent,
-    observer: &dyn CommitObserver,
-) {
+fn run(db: &Connection, mut jobs: mpsc::Receiver<Job>, feeds: &Feeds, recent: &Recent, observer: &dyn CommitObserver) {
     let mut written = Written::default();
     while let Some(first) = jobs.blocking_recv() {
         let mut batch = vec![first];
@@ -155,13 +159,17 @@ fn run(
         let began = Instant::now();
         let (committed, answers) = commit(db, batch, &mut written);
         recent.note(written.workflows.drain(..), committed.is_ok());
+        let object_events = written.object_events.take();
         let changes = written.changes.drain(..);
         match &committed {
             Ok(()) => {
                 observer.committed(size, began.elapsed());
                 for change in changes {
                     // An error means that nobody listens.
-                    let _ = feed.send(change);
+                    let _ = feeds.changes.send(change);
+                }
+                if let Some(newest) = object_events {
+                    feeds.objects.send_replace(newest);
                 }
             }
             Err(error) => {

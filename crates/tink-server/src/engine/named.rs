@@ -1,0 +1,111 @@
+//! Reports by the names of task and action, from workers that know no ids.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tink_workflow::{Action, ActionState, Report, Task, Timestamp, Workflow, WorkflowId};
+
+use super::{Engine, EngineError, Reported};
+
+/// What such a worker says. It has no clock on the wire: times are the server's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedReport {
+    /// The task's name.
+    pub task: String,
+    /// The action's name.
+    pub action: String,
+    /// Its state.
+    pub state: ActionState,
+    /// How long it took, 0 when it began.
+    pub seconds: u64,
+    /// What happened, for people.
+    pub message: String,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// As a report by ids.
+    Reported(Reported),
+    /// The workflow has no task of that name.
+    NoSuchTask,
+    /// The task has no action of that name.
+    NoSuchAction,
+    /// No worker was told of this workflow yet: the report is of an earlier one with the same name.
+    NotGivenOut,
+}
+
+impl Engine {
+    /// Takes a report by names. Names are unique: of tasks in a workflow, of actions in a task.
+    ///
+    /// # Errors
+    /// As [`Engine::report`].
+    pub async fn report_named(&self, id: &WorkflowId, said: NamedReport) -> Result<Named, EngineError> {
+        let Some(stored) = self.store.workflow(id).await? else {
+            tracing::warn!(workflow = %id, task = said.task, action = said.action, said = %said.state,
+                "report of a workflow that is not here");
+            self.metrics.reports_refused.inc();
+            return Err(EngineError::NoWorkflow(id.clone()));
+        };
+        let (task, action) = match find(&stored.workflow, &said) {
+            Ok(found) => found,
+            Err(missing) => {
+                tracing::warn!(workflow = %id, task = said.task, action = said.action, said = %said.state, ?missing,
+                    "report refused");
+                self.metrics.reports_refused.inc();
+                return Ok(missing);
+            }
+        };
+        let report = to_report(task, action, said, self.now());
+        self.report(id, report).await.map(Named::Reported)
+    }
+}
+
+fn find<'a>(workflow: &'a Workflow, said: &NamedReport) -> Result<(&'a Task, &'a Action), Named> {
+    let task = workflow.tasks.iter().find(|task| task.name == said.task).ok_or(Named::NoSuchTask)?;
+    let action = task.actions.iter().find(|action| action.spec.name == said.action).ok_or(Named::NoSuchAction)?;
+    if workflow.current.is_none() && !workflow.state.is_terminal() {
+        return Err(Named::NotGivenOut);
+    }
+    Ok((task, action))
+}
+
+fn to_report(task: &Task, action: &Action, said: NamedReport, now: Timestamp) -> Report {
+    let ended = said.state.is_terminal();
+    let seconds = i64::try_from(said.seconds).unwrap_or(i64::MAX);
+    let began = now.checked_sub(SignedDuration::from_secs(seconds)).unwrap_or(now);
+    let started_at = match (ended, action.started_at) {
+        // The worker measured it; that is nearer than when its reports came.
+        (true, _) => Some(began),
+        (false, known) => known.or(Some(now)),
+    };
+    Report {
+        worker: task.worker.clone(),
+        action: action.id.clone(),
+        state: said.state,
+        started_at,
+        stopped_at: ended.then_some(now),
+        duration: if ended { human(Duration::from_secs(said.seconds)) } else { String::new() },
+        message: said.message,
+    }
+}
+
+/// As workers of today write it: the two largest units that are there.
+fn human(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let text: String =
+        parts.iter().filter(|(count, _)| *count > 0).take(2).map(|(count, unit)| format!("{count}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_their_two_largest_units() {
+        let texts = [0, 7, 60, 3605, 3661, 90_000].map(|seconds| human(Duration::from_secs(seconds)));
+        assert_eq!(texts, ["0s", "7s", "1m", "1h5s", "1h1m", "25h"]);
+    }
+}

@@ -1,0 +1,59 @@
+//! Every workflow in which it is a worker's turn, for workers that ask for all at once.
+
+use tink_workflow::{Event, Next, WorkerId, Workflow, next_action};
+
+use super::{Engine, EngineError};
+use crate::store::StoredWorkflow;
+
+/// Workflows told to one worker at once: it works through them one after another, and asks again then.
+const TURNS_MAX: usize = 64;
+
+impl Engine {
+    /// The workflows in which it is `worker`'s turn, each with its action noted as given out: those it has begun first, then
+    /// the oldest.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] when that could not be stored.
+    pub async fn turns(&self, worker: &WorkerId) -> Result<Vec<StoredWorkflow>, EngineError> {
+        let mut open = self.store.open_workflows_of(worker).await?;
+        open.retain(|stored| matches!(next_action(&stored.workflow, worker), Next::Action(..)));
+        // Stable: the oldest first among equals.
+        open.sort_by_key(|stored| !has_begun(&stored.workflow, worker));
+        open.truncate(TURNS_MAX);
+        let mut turns = Vec::with_capacity(open.len());
+        for stored in open {
+            turns.extend(self.give_out(stored, worker).await?);
+        }
+        Ok(turns)
+    }
+
+    /// Notes the action at its turn as given out; none when it is no longer this worker's turn.
+    async fn give_out(
+        &self,
+        mut stored: StoredWorkflow,
+        worker: &WorkerId,
+    ) -> Result<Option<StoredWorkflow>, EngineError> {
+        for _ in 0..super::ATTEMPTS_MAX {
+            let Next::Action(_, action) = next_action(&stored.workflow, worker) else { return Ok(None) };
+            let id = stored.workflow.id.clone();
+            let offered = Event::Offered { worker: worker.clone(), action: action.id.clone() };
+            match self.try_apply(stored, &offered).await {
+                Ok(Some(stored)) => return Ok(Some(stored)),
+                // Changed meanwhile: look again.
+                Ok(None) | Err(EngineError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+            match self.store.workflow(&id).await? {
+                Some(now) => stored = now,
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether the worker was given an action of this workflow before, or reported one.
+fn has_begun(workflow: &Workflow, worker: &WorkerId) -> bool {
+    workflow.current.as_ref().is_some_and(|current| current.worker == *worker)
+        || workflow.actions().any(|(task, action)| task.worker == *worker && action.started_at.is_some())
+}
