@@ -1,7 +1,6 @@
 //! Every message of every generation, on bytes written by hand from the tables of field numbers and types.
 //!
-//! A key byte is `field number << 3 | wire type`: varint 0, length-delimited 2. From field 16 on a key takes two bytes; no
-//! message here has one.
+//! A key byte is `field number << 3 | wire type`: varint 0, length-delimited 2. From field 16 on a key takes two bytes or more.
 
 mod v2021;
 mod v2023;

@@ -91,10 +91,13 @@ fn an_action() {
         environment: texts(&["K=V"]),
         pid: set(""),
         namespaces: Some(Namespaces { network: set("host"), pid: set("") }),
+        ends_machine: None,
     };
     let bytes = b"\x0a\x04d/wf\x12\x01T\x1a\x0202\x22\x01A\x2a\x01n\x32\x01i\x38\xd8\x04\x42\x01c\x42\x01d\
         \x4a\x05/d:/d\x52\x03K=V\x5a\x00\x62\x08\x0a\x04host\x12\x00";
     same(bytes, &action);
+    // Our own, far from upstream's numbers: key 2001 << 3.
+    same(b"\x88\x7d\x01", &ActionResponse { ends_machine: Some(true), ..Default::default() });
 }
 
 #[test]
@@ -111,11 +114,13 @@ fn a_report() {
         execution_stop: Some(at()),
         execution_duration: set("1h5s"),
         message: Some(ActionMessage { message: set("m") }),
+        leaving: None,
     };
     let bytes = b"\x0a\x04d/wf\x12\x0202\x1a\x01T\x22\x01A\x2a\x01n\x30\x05\
         \x3a\x0b\x08\x80\x92\xb8\xc3\x98\xfe\xff\xff\xff\x01\
         \x42\x08\x08\xf2\xc1\xe8\x80\x06\x10\x07\x4a\x041h5s\x52\x03\x0a\x01m";
     same(bytes, &report);
+    same(b"\x88\x7d\x01", &ActionStatusRequest { leaving: Some(true), ..Default::default() });
     same(b"", &ActionStatusResponse {});
 }
 

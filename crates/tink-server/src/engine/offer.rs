@@ -46,7 +46,7 @@ impl Engine {
 }
 
 /// Whether the worker was to end its machine. It asks for work, so it has, and is back.
-fn has_left(stored: &StoredWorkflow, worker: &WorkerId) -> bool {
+pub(super) fn has_left(stored: &StoredWorkflow, worker: &WorkerId) -> bool {
     matches!(next_action(&stored.workflow, worker), Next::Leaving(..))
 }
 

@@ -2,6 +2,7 @@
 
 use tink_workflow::{Event, Next, WorkerId, Workflow, next_action};
 
+use super::offer::has_left;
 use super::{Engine, EngineError};
 use crate::store::StoredWorkflow;
 
@@ -16,6 +17,14 @@ impl Engine {
     /// [`EngineError::Store`] when that could not be stored.
     pub async fn turns(&self, worker: &WorkerId) -> Result<Vec<StoredWorkflow>, EngineError> {
         let mut open = self.store.open_workflows_of(worker).await?;
+        if open.iter().any(|stored| has_left(stored, worker)) {
+            for left in open {
+                if has_left(&left, worker) {
+                    self.try_apply(left, &Event::Returned { worker: worker.clone() }).await?;
+                }
+            }
+            open = self.store.open_workflows_of(worker).await?;
+        }
         open.retain(|stored| matches!(next_action(&stored.workflow, worker), Next::Action(..)));
         // Stable: the oldest first among equals.
         open.sort_by_key(|stored| !has_begun(&stored.workflow, worker));
