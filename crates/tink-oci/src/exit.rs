@@ -5,8 +5,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{Sync, write_file};
 use crate::failure::StartFailure;
+use crate::whole_file::write_file;
 
 pub(crate) const EXIT_FILE: &str = "exit.json";
 
@@ -43,15 +43,25 @@ impl ExitStatus {
     /// Reads the exit record from a state directory; nothing while there is none.
     pub(crate) fn load(dir: &Path) -> std::io::Result<Option<Self>> {
         match std::fs::read(dir.join(EXIT_FILE)) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            // One that a power cut left half written was not synced, and nobody has reported it: there is none.
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Writes the exit record, on disk when this returns.
+    /// Writes the exit record: whole for whoever reads it, on disk after [`ExitStatus::sync`].
+    ///
+    /// Whoever reports an exit makes it durable together with what else it knows, so nobody waits for the disk here; a power
+    /// cut in between is one that came a moment earlier.
     pub(crate) fn save(&self, dir: &Path) -> std::io::Result<()> {
-        write_file(dir, EXIT_FILE, &serde_json::to_vec_pretty(self)?, Sync::Durable)
+        write_file(dir, EXIT_FILE, &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// Puts the exit record on disk, for a worker that is not there now.
+    pub(crate) fn sync(dir: &Path) -> std::io::Result<()> {
+        std::fs::File::open(dir.join(EXIT_FILE))?.sync_all()?;
+        std::fs::File::open(dir)?.sync_all()
     }
 }
 

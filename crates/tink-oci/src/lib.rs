@@ -36,7 +36,6 @@ mod boot;
 mod capabilities;
 mod cgroup;
 mod container;
-mod durable;
 mod exec;
 mod exit;
 mod failure;
@@ -55,6 +54,7 @@ mod stop;
 mod sys;
 mod volume;
 mod watch;
+mod whole_file;
 
 pub use background::{Side, go_to_background};
 pub use capabilities::missing_capabilities;

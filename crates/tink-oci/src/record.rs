@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{Sync, write_file};
 use crate::process::ProcessId;
+use crate::whole_file::write_file;
 
 const RECORD_FILE: &str = "record.json";
 
@@ -49,7 +49,7 @@ impl Record {
     ///
     /// Not synced: what it says is worth nothing after a reboot.
     pub(crate) fn save(&self) -> std::io::Result<()> {
-        write_file(&self.dir, RECORD_FILE, &serde_json::to_vec_pretty(self)?, Sync::Atomic)
+        write_file(&self.dir, RECORD_FILE, &serde_json::to_vec_pretty(self)?)
     }
 }
 

@@ -46,7 +46,7 @@ pub fn status(dir: &Path) -> Result<Status, StatusError> {
 
 /// Waits until the container has ended, by the kernel's notifications and without polling.
 ///
-/// Cancel-safe. Returns as soon as the exit is on disk, when all of the container's processes and mounts are gone.
+/// Cancel-safe. Returns as soon as the exit can be read, when all of the container's processes and mounts are gone.
 ///
 /// # Errors
 /// The container is gone without an exit, or its state directory cannot be read or watched.

@@ -13,7 +13,7 @@ use crate::status::{Status, StatusError, WaitError, status, wait};
 const KILL_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Stops a container: SIGTERM to its program, and after `grace` SIGKILL to everything in it, whatever process group or
-/// session it went to. Ok when it has ended already. When this returns, its exit (if it had any) is on disk.
+/// session it went to. Ok when it has ended already. When this returns, its exit (if it had any) can be read.
 ///
 /// # Errors
 /// Something did not die within 15 seconds of SIGKILL, or the container cannot be looked at.

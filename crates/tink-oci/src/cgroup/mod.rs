@@ -5,11 +5,15 @@
 //! empties when it stops the worker. No limit is set. Without any cgroup the container runs all the same.
 
 mod hierarchy;
+mod hurry;
 mod kill;
 mod oom;
 
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 pub(crate) use hierarchy::{Hierarchy, Version, discover};
 pub(crate) use kill::{kill_all, processes};
@@ -73,6 +77,37 @@ fn make_dir(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Moves the calling process into each of the cgroups that it is not in; `failed` hears of those that do not take it.
+///
+/// Nothing depends on a single one: version 1's `cpu` takes no process of real-time priority, for one.
+pub(crate) fn join_all(paths: &[PathBuf], failed: impl Fn(&Path, std::io::Error)) {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let missing: Vec<&PathBuf> = paths.iter().filter(|path| !is_born_in(path, &own)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let _hurry = hurry::Hurry::begin();
+    for path in missing {
+        if let Err(error) = join(path) {
+            failed(path, error);
+        }
+    }
+}
+
+/// Whether the calling process is in this cgroup, of version 2, already.
+fn is_born_in(path: &Path, own: &str) -> bool {
+    let unified = own.lines().find_map(|line| line.strip_prefix("0::"));
+    // Only the end is compared: the hierarchy may be mounted from within, and no two cgroups of ours have one name.
+    path.join("cgroup.type").exists()
+        && unified.is_some_and(|own| path.ends_with(own.trim_start_matches('/')) && own.len() > 1)
+}
+
+/// The cgroup among these that a process can be born into, opened for that.
+pub(crate) fn birthplace(paths: &[PathBuf]) -> Option<OwnedFd> {
+    let unified = paths.iter().find(|path| path.join("cgroup.type").exists())?;
+    rustix::fs::open(unified, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
 /// Moves the calling process into a cgroup.
 pub(crate) fn join(path: &Path) -> std::io::Result<()> {
     write(&path.join("cgroup.procs"), "0")
@@ -85,6 +120,7 @@ pub(crate) fn leave_service(hierarchies: &[Hierarchy], id: &str) -> Option<PathB
     let managed = hierarchies.iter().find(|hierarchy| hierarchy.is_managed() && !hierarchy.is_own_at_root())?;
     let path = of_shim(&managed.mount.join(PARENT).join(id));
     create_in(managed, &path).ok()?;
+    let _hurry = hurry::Hurry::begin();
     join(&path).ok().map(|()| path)
 }
 

@@ -46,12 +46,9 @@ pub(crate) fn become_program(
     setsid().doing(|| "start a session".to_owned())?;
     // What is made below gets the modes that are given.
     umask(Mode::empty());
-    for path in cgroups {
-        if let Err(error) = cgroup::join(path) {
-            // Version 1's `cpu` takes no process of real-time priority, for one. Nothing depends on a single hierarchy.
-            let _ = writeln!(std::io::stderr(), "left out the cgroup {}: {error}", path.display());
-        }
-    }
+    cgroup::join_all(cgroups, |path, error| {
+        let _ = writeln!(std::io::stderr(), "left out the cgroup {}: {error}", path.display());
+    });
     enter_namespaces(spec)?;
     let rootfs = Rootfs::assemble(spec)?;
     let root = rootfs.root();

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 
 use super::owner::Owner;
 use crate::boot;
+use crate::cgroup;
 use crate::container::{Gate, become_program};
 use crate::failure::{Doing, StartFailure};
 use crate::process::ProcessId;
@@ -45,7 +47,9 @@ pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> 
         // For the next child, which is its process 1; not for us.
         unshare(CloneFlags::CLONE_NEWPID).doing(|| "make a PID namespace".to_owned())?;
     }
-    let init = match sys::fork(alone).doing(|| "fork the container's first process".to_owned())? {
+    let birthplace = cgroup::birthplace(cgroups);
+    let forked = sys::fork_into(alone, birthplace.as_ref().map(AsFd::as_fd));
+    let init = match forked.doing(|| "fork the container's first process".to_owned())? {
         Forked::Parent(init) => init,
         Forked::Child => {
             drop((from_child, to_child));

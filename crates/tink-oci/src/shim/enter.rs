@@ -43,10 +43,8 @@ fn order_and_run(order: &OsStr) -> Result<ExitCode, StartFailure> {
     let path = record.dir.join(SPEC_FILE);
     let text = std::fs::read(&path).doing(|| format!("read {}", path.display()))?;
     let mut spec: Spec = serde_json::from_slice(&text).doing(|| format!("understand {}", path.display()))?;
-    for cgroup in &record.cgroups {
-        // Where the container could not go, or one that is full: the program is in the others.
-        let _ = cgroup::join(cgroup);
-    }
+    // Where the container could not go, or one that is full: the program is in the others.
+    cgroup::join_all(&record.cgroups, |_, _| {});
     // Held before anything else is opened by the number: it cannot be given away any more.
     let init = record.init.open().doing(|| "look for the container's program".to_owned())?;
     init.ok_or_else(|| StartFailure::setup(format!("container {} does not run any more", record.id)))?;

@@ -64,8 +64,20 @@ fn save(owner: &mut Owner, exit: &ExitStatus) {
     note(&format!("gave up writing the exit: {exit:?}"));
 }
 
+/// Puts the exit on disk and removes what the container wrote.
+pub(super) fn settle(owner: &Owner) {
+    match ExitStatus::sync(&owner.dir) {
+        // Removed under us.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            note(&format!("failed to sync the exit: {error}"))
+        }
+        _ => {}
+    }
+    remove_layer(owner);
+}
+
 /// Removes the container's own layer. Where it is in memory, it went with the container's mounts.
-pub(super) fn remove_layer(owner: &Owner) {
+fn remove_layer(owner: &Owner) {
     for path in [UPPER_DIR, WORK_DIR].map(|name| owner.dir.join(name)) {
         if let Err(error) = std::fs::remove_dir_all(&path)
             && error.kind() != std::io::ErrorKind::NotFound

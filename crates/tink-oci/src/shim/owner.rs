@@ -13,7 +13,7 @@ use rustix::stdio::dup2_stdout;
 use rustix::thread::move_into_link_name_space;
 
 use super::child::{self, Role, Started};
-use super::finish::{Ending, finish, remove_layer};
+use super::finish::{Ending, finish, settle};
 use super::output::Output;
 use super::supervise::{Supervised, supervise};
 use crate::background::close_stray_descriptors;
@@ -73,7 +73,7 @@ fn run(dir: &Path, alone: &OneThread) -> ExitCode {
             note(&format!("{failure}"));
             let outcome = Outcome::NotStarted { failure: failure.clone() };
             finish(&mut owner, ending(outcome, 0));
-            remove_layer(&owner);
+            settle(&owner);
             // Last, so that nothing is left when the launcher hears of it.
             Message::Failed(failure).send(&mut launcher);
             return ExitCode::FAILURE;
@@ -97,14 +97,14 @@ fn run(dir: &Path, alone: &OneThread) -> ExitCode {
     end(&owner, alone)
 }
 
-/// Ends, which is what waiters wait for, and leaves the removal of what the container wrote to a process of its own, which
-/// inherits the lock and holds it until that is done.
+/// Ends, which is what waiters wait for, and leaves the rest to a process of its own, which inherits the lock and holds it
+/// until that is done.
 fn end(owner: &Owner, alone: &OneThread) -> ExitCode {
     // Children would still be born into the container's PID namespace, which is dead.
     let forked =
         move_into_link_name_space(owner.own_pids.as_fd(), None).map_err(Into::into).and_then(|()| sys::fork(alone));
     if !matches!(forked, Ok(Forked::Parent(_))) {
-        remove_layer(owner);
+        settle(owner);
     }
     ExitCode::SUCCESS
 }
