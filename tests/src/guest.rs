@@ -1,6 +1,6 @@
 //! A machine of its own: a kernel in QEMU, with nothing but an [`Initramfs`] and a serial console.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
@@ -8,6 +8,8 @@ use crate::{Initramfs, Process, TestRun};
 
 /// Where `cargo xtask setup` puts the guest's kernel and the modules that tests load.
 const KERNEL_DIR: &str = "/var/cache/tink-e2e/kernel";
+/// Names a directory with another kernel, `vmlinuz` and `overlay.ko`: the oldest that is supported is 5.4.
+const KERNEL_DIR_VARIABLE: &str = "TINK_E2E_KERNEL_DIR";
 const MEMORY_MB: &str = "1024";
 
 /// A file of the guest's kernel: `vmlinuz`, or a module, as `overlay.ko`.
@@ -15,7 +17,8 @@ const MEMORY_MB: &str = "1024";
 /// # Errors
 /// When it is not there.
 pub fn kernel_file(name: &str) -> Result<PathBuf> {
-    let path = Path::new(KERNEL_DIR).join(name);
+    let directory = std::env::var_os(KERNEL_DIR_VARIABLE).map_or_else(|| PathBuf::from(KERNEL_DIR), PathBuf::from);
+    let path = directory.join(name);
     if !path.is_file() {
         bail!("{} is not there: run `cargo xtask setup`", path.display());
     }
