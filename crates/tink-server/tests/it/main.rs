@@ -4,7 +4,9 @@
 mod admin;
 mod agents;
 mod bad_input;
+mod contexts;
 mod http;
+mod legacy;
 mod program;
 mod storage;
 mod tls;

@@ -6,7 +6,10 @@ use serde_json::json;
 use tink_proto::admin::object_service_client::ObjectServiceClient;
 use tink_proto::admin::worker_service_client::WorkerServiceClient;
 use tink_proto::admin::workflow_service_client::WorkflowServiceClient as AdminClient;
-use tink_proto::admin::{ApplyRequest, CreateWorkflowRequest, EventsRequest, Key, Kind, Workflow, WorkflowEvent};
+use tink_proto::admin::{
+    ApplyRequest, CancelWorkflowRequest, CreateWorkflowRequest, EventsRequest, Key, Kind, ListWorkersRequest, Workflow,
+    WorkflowEvent,
+};
 use tink_proto::v2025::action_status_request::StateType;
 use tink_proto::v2025::workflow_service_client::WorkflowServiceClient;
 use tink_proto::v2025::{ActionMessage, ActionRequest, ActionResponse, ActionStatusRequest};
@@ -98,6 +101,20 @@ impl World {
     pub async fn events(&self, name: &str) -> Vec<WorkflowEvent> {
         let request = EventsRequest { key: Some(key(name)), ..Default::default() };
         self.admin().events(request).await.unwrap().into_inner().events
+    }
+
+    pub async fn cancel(&self, name: &str) {
+        let request = CancelWorkflowRequest { key: Some(key(name)), reason: String::new() };
+        self.admin().cancel(request).await.unwrap();
+    }
+
+    pub async fn delete(&self, name: &str) {
+        self.admin().delete(key(name)).await.unwrap();
+    }
+
+    /// How many workers have called.
+    pub async fn workers_seen(&self) -> usize {
+        self.workers().list(ListWorkersRequest {}).await.unwrap().into_inner().workers.len()
     }
 
     pub async fn next(&self, worker: &str) -> Result<ActionResponse, Status> {
