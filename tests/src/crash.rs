@@ -25,7 +25,7 @@ mod verdict;
 use anyhow::{Context as _, Result, bail};
 
 use crate::{Stopwatch, TestRun};
-use dice::Dice;
+pub(crate) use dice::Dice;
 use fleet::Fleet;
 pub use fleet::Runtime;
 use plan::Plan;

@@ -1,5 +1,6 @@
 //! Network namespaces, to take a network away from a process and give it back.
 
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -59,6 +60,39 @@ impl NetNs {
             netns.ip(&["link", "set", &device, "up"])?;
         }
         Ok(device)
+    }
+
+    /// As [`NetNs::join`], without addresses and segment by segment: what is sent is one packet on the wire.
+    pub(crate) fn join_bare(&self, other: &Self) -> Result<String> {
+        let device = unique_name("v");
+        let (one, two) = (self.name.as_str(), other.name.as_str());
+        ip(&["link", "add", &device, "netns", one, "type", "veth", "peer", "name", &device, "netns", two])?;
+        for netns in [self, other] {
+            netns.ip(&["link", "set", &device, "gso_max_segs", "1", "gso_max_size", "1500", "up"])?;
+        }
+        Ok(device)
+    }
+
+    /// Gives a device an address such as `10.0.0.1/24`.
+    pub(crate) fn give_address(&self, device: &str, address: &str) -> Result<()> {
+        self.ip(&["addr", "add", address, "dev", device])
+    }
+
+    /// Makes something, such as a socket, inside the namespace; it works from anywhere then.
+    ///
+    /// # Errors
+    /// What `make` answers, or that the namespace cannot be entered.
+    pub fn inside<T: Send>(&self, make: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let netns = std::fs::File::open(self.path()).with_context(|| format!("failed to open {}", self.name))?;
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                let kind = rustix::thread::LinkNameSpaceType::Network;
+                rustix::thread::move_into_link_name_space(netns.as_fd(), Some(kind))
+                    .context("failed to enter a network namespace")?;
+                make()
+            });
+            thread.join().unwrap_or_else(|_| bail!("a thread in a network namespace panicked"))
+        })
     }
 
     /// Pulls the cable out on this side: packets vanish, connections stay as they are.

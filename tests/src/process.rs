@@ -28,13 +28,23 @@ pub struct Launch {
     env: Vec<(OsString, Option<OsString>)>,
     current_dir: Option<PathBuf>,
     netns: Option<PathBuf>,
+    resolv_conf: Option<PathBuf>,
     stdin: Stdio,
 }
 
 impl Launch {
     fn new(name: &str, program: PathBuf) -> Self {
         let name = name.to_owned();
-        Self { name, program, args: vec![], env: vec![], current_dir: None, netns: None, stdin: Stdio::null() }
+        Self {
+            name,
+            program,
+            args: vec![],
+            env: vec![],
+            current_dir: None,
+            netns: None,
+            resolv_conf: None,
+            stdin: Stdio::null(),
+        }
     }
 
     /// Names the log files, where several processes of one program take part: `worker-a`.
@@ -86,6 +96,13 @@ impl Launch {
         self
     }
 
+    /// Gives it a `/etc/resolv.conf` of its own, in a mount namespace of its own.
+    #[must_use]
+    pub fn resolv_conf(mut self, path: impl AsRef<Path>) -> Self {
+        self.resolv_conf = Some(path.as_ref().to_owned());
+        self
+    }
+
     /// Sets what it reads; without it, nothing.
     #[must_use]
     pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
@@ -98,16 +115,21 @@ impl Launch {
     /// # Errors
     /// When it cannot be started or its log files cannot be made.
     pub fn start(self, run: &TestRun) -> Result<Process> {
-        let mut command = match &self.netns {
-            None => Command::new(&self.program),
-            Some(netns) => {
-                // Not `ip netns exec`: that gives a mount namespace of its own, too.
-                let mut command = Command::new("nsenter");
-                command.arg(format!("--net={}", netns.display())).arg("--").arg(&self.program);
-                command
-            }
-        };
-        command.args(&self.args).current_dir(self.current_dir.as_deref().unwrap_or(run.scratch()));
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(netns) = &self.netns {
+            // Not `ip netns exec`: that gives a mount namespace of its own, too.
+            words.extend(["nsenter".into(), format!("--net={}", netns.display()).into(), "--".into()]);
+        }
+        if let Some(path) = &self.resolv_conf {
+            let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+            let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
+            words.extend(unshare.map(OsString::from));
+            words.push(path.into());
+        }
+        words.push(self.program.clone().into());
+        // Each becomes the next one, under one process id.
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(&self.args).current_dir(self.current_dir.as_deref().unwrap_or(run.scratch()));
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),

@@ -2,10 +2,10 @@
 
 /// A generator (xorshift64*), the same on every machine.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         // Splitmix64's finish: neighbouring seeds must not give similar rolls, and zero must not stay zero.
         let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,12 +28,12 @@ impl Dice {
     }
 
     /// A number below `end`; 0 where `end` is 0.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         if end == 0 { 0 } else { (self.next() >> 11) % end }
     }
 
     /// True in `of` out of 100 cases.
-    pub(super) fn percent(&mut self, of: u64) -> bool {
+    pub(crate) fn percent(&mut self, of: u64) -> bool {
         self.below(100) < of
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions, RemoveContainerOptions};
+use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions};
 use tokio::time::Instant;
 
 use super::call::{Failure, FailureKind, SHORT, call};
@@ -13,8 +13,6 @@ use crate::{HandleRecord, Identity, Operation, Recovered, RuntimeError};
 
 /// How long `wait` and `logs` sit out a daemon that is away before they tell the caller.
 const OUTAGE_MAX: Duration = Duration::from_secs(60);
-/// How long a start may be under way that nobody waits for any more.
-const START_UNDER_WAY_MAX: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -87,31 +85,7 @@ impl DockerRuntime {
         let found = call(SHORT, self.client.list_containers(Some(options))).await;
         let found = found.map_err(|failure| failure.into_error(Operation::Recover, identity.container_name()))?;
         let Some(id) = found.into_iter().find_map(|summary| summary.id) else { return Ok(None) };
-        self.is_started(&id).await.map(|is_started| is_started.then(|| self::record(id, identity)))
-    }
-
-    /// Whether a container was started. One that only was created may be about to be: the daemon carries a start out
-    /// that a worker asked for and did not live to see, so it is given time for that. After it, nobody is starting the
-    /// container, and what never ran is not kept.
-    async fn is_started(&self, id: &str) -> Result<bool, RuntimeError> {
-        let fail = |failure: Failure| failure.into_error(Operation::Recover, id);
-        let give_up = Instant::now() + START_UNDER_WAY_MAX;
-        loop {
-            match self.inspect(id).await.map_err(fail)?.map(|seen| seen.life) {
-                None | Some(Life::Removing) => return Ok(false),
-                Some(Life::Running | Life::Ended(_)) => return Ok(true),
-                Some(Life::Created) if Instant::now() < give_up => tokio::time::sleep(FIRST_PAUSE).await,
-                Some(Life::Created) => break,
-            }
-        }
-        // Without force: should it start in this very moment, docker refuses and the next look sees it run.
-        let options = RemoveContainerOptions { v: true, ..RemoveContainerOptions::default() };
-        match call(SHORT, self.client.remove_container(id, Some(options))).await {
-            Ok(()) => Ok(false),
-            Err(failure) if failure.has_status(404) => Ok(false),
-            Err(failure) if failure.has_status(409) => Ok(true),
-            Err(failure) => Err(fail(failure)),
-        }
+        self.may_have_started(&id).await.map(|started| started.then(|| self::record(id, identity)))
     }
 }
 

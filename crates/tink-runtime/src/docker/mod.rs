@@ -12,6 +12,7 @@ mod attach;
 mod call;
 mod connect;
 mod create;
+mod created;
 mod import;
 mod inspect;
 mod logs;

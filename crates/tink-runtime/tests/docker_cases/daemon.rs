@@ -100,3 +100,31 @@ async fn a_daemon_that_hangs_is_a_transient_error() {
     within(docker.stop(&record, Duration::ZERO)).await.expect("stopped");
     within(docker.remove(&record)).await.expect("removed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_a_killed_daemon_was_starting_is_not_started_again() {
+    let run = test_run("created");
+    let (mut dockerd, docker) = own_dockerd(&run, &[("live-restore", json!(true))]).await;
+    let spec = shell("true");
+    let labels: Vec<String> = spec.identity.labels().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let create = |dockerd: &tink_e2e::Dockerd| {
+        let mut args = vec!["create".to_owned()];
+        args.extend(labels.iter().flat_map(|label| ["--label".to_owned(), label.clone()]));
+        args.push(spec.image.to_string());
+        dockerd.run(&run, args).expect("it is created");
+    };
+    create(&dockerd);
+    assert_eq!(
+        within(docker.find(&spec.identity)).await.expect("an answer"),
+        None,
+        "this daemon knows that it never ran"
+    );
+    let left = dockerd.run(&run, ["ps", "--all", "--quiet"]).expect("a list").stdout;
+    assert_eq!(left, "", "what never ran is removed");
+    create(&dockerd);
+    assert!(dockerd.kill().expect("it is killed"));
+    dockerd.start_again(&run).expect("it starts");
+    let found = within(docker.find(&spec.identity)).await.expect("an answer").expect("it may have run");
+    assert_eq!(within(docker.recover(&found)).await.expect("an answer"), Recovered::Gone);
+    within(docker.remove(&found)).await.expect("removed");
+}
