@@ -39,6 +39,9 @@ pub struct Assignment {
     /// Network namespace: `host`, a network the engine knows, or empty.
     #[serde(default)]
     pub network: String,
+    /// Whether the program gets a terminal.
+    #[serde(default)]
+    pub tty: bool,
     /// Arguments of the container that runs after a timeout (2021 templates).
     #[serde(default)]
     pub on_timeout: Vec<String>,
@@ -48,6 +51,24 @@ pub struct Assignment {
     /// The template says that the action ends the machine; see [`Assignment::leaves`].
     #[serde(default)]
     pub ends_machine: bool,
+    /// What the server said of the action when it gave it out.
+    #[serde(skip)]
+    pub begun: Begun,
+}
+
+/// Whether a server that gives an action out knows of a run of it.
+///
+/// Wires without ids say so; it is the only thing that tells an action from one of a workflow that was deleted and
+/// created again under the same name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Begun {
+    /// The wire does not say, and its ids are never used twice.
+    #[default]
+    Unknown,
+    /// Nobody has reported that it runs.
+    No,
+    /// It was reported that it runs.
+    Yes,
 }
 
 impl Assignment {

@@ -4,8 +4,10 @@
 //! |---|---|---|
 //! | 1 | legacy environment | `WORKER_ID`, `TINKERBELL_GRPC_AUTHORITY` |
 //! | 2 | flag | `-id x`, `--id=x` |
-//! | 3 | environment | `TINK_ID`, `AGENT_ID` |
-//! | 4 | default | |
+//! | 3 | environment | `TINK_ID`, `AGENT_ID`; below these `HTTPS_PROXY`, `DOCKER_HOST` and the like |
+//! | 4 | kernel command line, with `-from-cmdline` | `worker_id=x`, `tink.runtime=embedded` |
+//! | 5 | config file | `tink-worker.yaml` in `/etc/tinkerbell` or `.` |
+//! | 6 | default | |
 //!
 //! The legacy environment wins over flags, as in today's agent: the boot environments in use hand their values over in
 //! it, beside flags of their own. A worker without an id, or with a value that cannot be
@@ -14,7 +16,11 @@
 //!
 //! An empty variable is unset; `--print-config` shows each value with its source.
 
+mod cmdline;
+mod durations;
+mod file;
 mod flags;
+mod layers;
 mod print;
 mod resolve;
 mod settings;
@@ -26,10 +32,10 @@ use tink_runtime::RuntimeChoice;
 use tink_workflow::WorkerId;
 
 use crate::Secret;
-use crate::transport::grpc::Proxy;
+use crate::transport::grpc::{CertUrl, Protocol, Proxy};
 
 pub use print::{help, nearest};
-pub use resolve::{Invocation, parse};
+pub use resolve::{Invocation, Sources, parse, parse_with};
 
 /// Exit code of a bad configuration (`EX_USAGE` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 64;
@@ -50,13 +56,17 @@ pub struct Config {
     pub id: WorkerId,
     /// `host:port` of the server.
     pub grpc_server: String,
+    /// Which wire is spoken.
+    pub protocol: Protocol,
     /// Whether TLS is used.
     pub grpc_tls: bool,
     /// Whether the server's certificate is taken unseen.
     pub grpc_insecure_tls: bool,
+    /// Where the server's certificate is fetched; TLS is used then, and trusts that one only.
+    pub cert_url: Option<CertUrl>,
     /// More certificate authorities, PEM.
     pub ca_file: Option<PathBuf>,
-    /// From `HTTPS_PROXY` and `NO_PROXY`.
+    /// Proxies and what is reached without one.
     pub proxy: Proxy,
     /// Which engine runs the actions.
     pub runtime: RuntimeChoice,
@@ -68,7 +78,7 @@ pub struct Config {
     pub containerd_namespace: String,
     /// Where `hosts.toml` files are.
     pub registry_config_path: PathBuf,
-    /// The registry the credentials are for, empty = none.
+    /// The registry the credentials are for, and on the older wires the prefix of every image; empty = none.
     pub registry_name: String,
     /// Registries without TLS, or without a certificate that can be verified.
     pub insecure_registries: Vec<String>,
@@ -80,10 +90,26 @@ pub struct Config {
     pub images: Option<PathBuf>,
     /// Where the journal is.
     pub state_dir: PathBuf,
+    /// On the older wires, `<this>/<workflow id>` is an action's `/workflow`.
+    pub workflow_data_dir: PathBuf,
+    /// Bytes of workflow data that are sent to a server at most.
+    pub workflow_data_bytes_max: u64,
+    /// Whether what actions print is written to the worker's own log.
+    pub capture_action_logs: bool,
     /// Cap of the pauses between requests and between reports.
     pub backoff_max_interval: Duration,
     /// Between SIGTERM and SIGKILL.
     pub stop_grace: Duration,
+    /// Who is sent the log by syslog.
+    pub syslog_host: Option<String>,
+    /// That host's port.
+    pub syslog_port: u16,
+    /// The file whose appearance reboots the machine.
+    pub reboot_file: Option<PathBuf>,
+    /// What then reboots it.
+    pub reboot_command: PathBuf,
+    /// The machine's instance, for the log.
+    pub container_uuid: Option<String>,
     /// 0 = info, 1 and more = debug, 5 and more = trace.
     pub log_level: u8,
     /// How log lines are written.
@@ -114,6 +140,16 @@ pub enum ConfigError {
     Positional {
         /// The word.
         word: String,
+    },
+    /// A file that cannot be read.
+    #[error("failed to read {what} from {path}: {reason}")]
+    File {
+        /// Which one.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// A value that cannot be used.
     #[error("{setting} is {found:?} (from {origin}), which is not {allowed}")]

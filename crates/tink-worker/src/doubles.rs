@@ -11,4 +11,4 @@ pub(crate) use disk::FaultyDisk;
 pub(crate) use engine::{Engine, Machine, Script};
 pub(crate) use fault::{Fault, Steps};
 pub(crate) use server::Server;
-pub(crate) use world::{Life, World, workflow};
+pub(crate) use world::{Life, Still, World, workflow};

@@ -35,6 +35,8 @@ pub struct ExecutorSettings {
     pub hook_timeout: Duration,
     /// What must not be seen in messages and logs.
     pub redactor: Redactor,
+    /// Whether what actions print goes to the worker's own log. The journal has it in any case.
+    pub echo_output: bool,
 }
 
 impl Default for ExecutorSettings {
@@ -45,6 +47,7 @@ impl Default for ExecutorSettings {
             drain_timeout: Duration::from_secs(10),
             hook_timeout: Duration::from_secs(3600),
             redactor: Redactor::default(),
+            echo_output: true,
         }
     }
 }

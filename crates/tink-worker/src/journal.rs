@@ -137,6 +137,19 @@ impl Journal {
         state.entries.values().rev().find(|entry| entry.assignment.is_same_action(workflow, action)).cloned()
     }
 
+    /// The newest entry of an action in any incarnation of its workflow (`id`, `id~2`, `id~3`, …), and which one it is.
+    pub(crate) fn find_incarnation(&self, workflow: &WorkflowId, action: &ActionId) -> Option<(u64, Entry)> {
+        let number = |entry: &Entry| match entry.assignment.action.as_str().strip_prefix(action.as_str())? {
+            "" => Some(1),
+            later => later.strip_prefix('~')?.parse().ok(),
+        };
+        let state = self.0.lock();
+        let entries = state.entries.values().rev().filter(|entry| entry.assignment.workflow == *workflow);
+        entries
+            .filter_map(|entry| Some((number(entry)?, entry.clone())))
+            .max_by_key(|(number, entry)| (*number, entry.id))
+    }
+
     /// The entry of this number.
     pub(crate) fn entry(&self, id: EntryId) -> Option<Entry> {
         self.0.lock().entries.get(&id).cloned()

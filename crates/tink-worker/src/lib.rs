@@ -17,8 +17,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Limits: one action at a time, as the protocol has it; no hardware attributes are sent; the kernel command line is
-//! not read.
+//! Limits: one action at a time, as the protocol has it; no hardware attributes are sent.
 
 mod assignment;
 mod backoff;
@@ -30,9 +29,11 @@ mod error_chain;
 mod events;
 mod executor;
 mod human_duration;
+pub mod install;
 mod journal;
 mod leaves;
 pub mod logging;
+pub mod reboot;
 mod report;
 mod reporter;
 mod secret;
@@ -40,7 +41,7 @@ pub mod state_dir;
 pub mod transport;
 mod worker;
 
-pub use assignment::Assignment;
+pub use assignment::{Assignment, Begun};
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
@@ -53,4 +54,4 @@ pub use report::Report;
 pub use secret::{Redactor, Secret};
 pub use tokio_util::sync::CancellationToken;
 pub use transport::{Ack, Next, Transport, TransportError};
-pub use worker::{Ended, Settings, Worker};
+pub use worker::{Ended, Idle, Settings, Worker};

@@ -1,14 +1,16 @@
 //! `tink-worker`: the program. Everything is in the library; here it is put together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice, SelectError};
-use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation};
-use tink_worker::transport::grpc::{GrpcSettings, v2025::Transport2025};
-use tink_worker::{Backoff, CancellationToken, Redactor, Settings, Worker, error_chain, logging, state_dir};
+use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation, Sources};
+use tink_worker::transport::grpc::{GrpcSettings, GrpcTransport, PollingSettings};
+use tink_worker::{
+    Backoff, CancellationToken, Redactor, Settings, Worker, error_chain, install, logging, reboot, state_dir,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -17,9 +19,23 @@ fn main() -> ExitCode {
     if let Some(code) = tink_runtime::helper_main_if_asked() {
         return code;
     }
-    let args = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let args: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(outcome) = install::run_if_asked(&args) {
+        return match outcome {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("tink-worker: {}", error_chain(&error));
+                ExitCode::from(EXIT_CONFIG)
+            }
+        };
+    }
     let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    let config = match config::parse(args, environment) {
+    let config_dirs = ["/etc/tinkerbell", "."].map(PathBuf::from);
+    let sources = Sources { env: &environment, config_dirs: &config_dirs, kernel_cmdline: Path::new("/proc/cmdline") };
+    let config = match config::parse_with(args, &sources) {
         Ok(Invocation::Run(config)) => config,
         Ok(Invocation::Print(text)) => {
             print!("{text}");
@@ -54,11 +70,14 @@ async fn work(config: &Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    info!(version = env!("CARGO_PKG_VERSION"), worker = %config.id, server = config.grpc_server, "tink-worker");
+    info!(
+        version = env!("CARGO_PKG_VERSION"), worker = %config.id, server = config.grpc_server,
+        container_uuid = config.container_uuid, "tink-worker"
+    );
     for note in &config.notes {
         warn!("{note}");
     }
-    let transport = match Transport2025::new(&grpc_settings(config), config.id.clone()) {
+    let transport = match GrpcTransport::new(&grpc_settings(config), &config.id, config.protocol) {
         Ok(transport) => Arc::new(transport),
         Err(error) => {
             error!(error = error_chain(&error), "the connection to the server cannot be set up");
@@ -87,10 +106,18 @@ async fn work(config: &Config) -> ExitCode {
     let mut settings = Settings::new(config.id.clone(), state_dir);
     settings.backoff_max = config.backoff_max_interval;
     settings.executor.stop_grace = config.stop_grace;
+    settings.executor.echo_output = config.capture_action_logs;
     settings.executor.redactor = Redactor::new([config.registry_pass.expose().as_str()]);
     match Worker::new(settings, transport, runtime) {
         Ok(worker) => {
+            let rebooter = config.reboot_file.clone().map(|file| {
+                let (command, idle) = (config.reboot_command.clone(), worker.idle());
+                tokio::spawn(async move { reboot::watch(&file, &command, || idle.is_idle()).await })
+            });
             worker.run(stop).await;
+            if let Some(rebooter) = rebooter {
+                rebooter.abort();
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -186,8 +213,15 @@ fn grpc_settings(config: &Config) -> GrpcSettings {
     GrpcSettings {
         tls: config.grpc_tls,
         insecure_tls: config.grpc_insecure_tls,
+        cert_url: config.cert_url.clone(),
         ca_file: config.ca_file.clone(),
         proxy: config.proxy.clone(),
+        polling: PollingSettings {
+            registry: config.registry_name.clone(),
+            data_dir: config.workflow_data_dir.clone(),
+            data_bytes_max: config.workflow_data_bytes_max,
+            tty: config.capture_action_logs,
+        },
         ..GrpcSettings::plaintext(config.grpc_server.clone())
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tink_workflow::{ActionId, WorkflowId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
@@ -87,6 +87,8 @@ pub(crate) struct Reporter {
     commands: mpsc::Receiver<Command>,
     lanes: BTreeMap<WorkflowId, Lane>,
     sending: FuturesUnordered<Sending>,
+    /// Told when a server that was away takes a result.
+    back: Arc<Notify>,
 }
 
 impl Reporter {
@@ -105,8 +107,14 @@ impl Reporter {
             commands,
             lanes: BTreeMap::new(),
             sending: FuturesUnordered::new(),
+            back: Arc::new(Notify::new()),
         };
         (reporter, ReporterHandle(sender))
+    }
+
+    /// Whom to tell when a server that was away takes a result: there may be work, too.
+    pub(crate) fn telling(self, back: Arc<Notify>) -> Self {
+        Self { back, ..self }
     }
 
     /// Runs until every handle is dropped.
@@ -170,8 +178,11 @@ impl Reporter {
                 // Whoever asked may have been stopped meanwhile.
                 let _ = to.send(answer);
             }
-            (Kind::Result { entry, assignment, tried, .. }, Ok(ack)) => {
+            (Kind::Result { entry, assignment, tried, errors, .. }, Ok(ack)) => {
                 self.close(entry, &assignment, &item.report, &ack).await;
+                if errors > 0 {
+                    self.back.notify_one();
+                }
                 if let Some(tried) = tried {
                     let _ = tried.send(());
                 }

@@ -74,6 +74,12 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// Whether the server says that it has no such call.
+    #[must_use]
+    pub fn is_unimplemented(&self) -> bool {
+        matches!(self, Self::Answered { code, .. } if code == "Unimplemented")
+    }
+
     /// Whether the server was there and answered.
     #[must_use]
     pub fn is_answer(&self) -> bool {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tink_runtime::Runtime;
-use tink_workflow::{ActionState, WorkerId};
+use tink_workflow::{ActionId, ActionState, WorkerId, WorkflowId};
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -99,11 +100,29 @@ impl Worker {
         Ok(Self { settings, transport, runtime, journal })
     }
 
+    /// Tells, at any time, whether something is left to do.
+    #[must_use]
+    pub fn idle(&self) -> Idle {
+        Idle(self.journal.clone())
+    }
+
     /// Takes up what an earlier life left, then asks for work and runs it until `stop` is cancelled or the transport
     /// is finished. After a stop it returns within [`Settings::stop_timeout`].
     pub async fn run(self, stop: CancellationToken) -> Ended {
         info!(worker = %self.settings.id, runtime = self.runtime.name(), journal = %self.journal.root().display(), "worker starts");
         Dispatcher::new(self).run(&stop).await
+    }
+}
+
+/// A view of what a worker has to do.
+#[derive(Clone, Debug)]
+pub struct Idle(Journal);
+
+impl Idle {
+    /// Whether nothing runs, and every result is acknowledged.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.0.entries().iter().all(|entry| matches!(entry.phase(), Phase::Assigned | Phase::Closed))
     }
 }
 
@@ -115,6 +134,9 @@ type PollEnd = (Result<Next, TransportError>, Duration);
 /// Today's server holds a report that fails on its side, such as one for a workflow that was deleted, for a minute before
 /// it answers; other work need not wait for that.
 const FIRST_TRY_MAX: Duration = Duration::from_secs(5);
+
+/// A server that reads from a cache shows what was so a moment ago; what it says for longer than this is so.
+const STALE_MAX: Duration = Duration::from_secs(10);
 
 /// A request that took so long was held by the server, which is as good as a pause.
 const HELD: Duration = Duration::from_secs(10);
@@ -139,16 +161,21 @@ struct Dispatcher {
     take_up: VecDeque<EntryId>,
     /// Entries whose container was looked for in this life and is gone.
     gone: BTreeSet<EntryId>,
+    /// An action that ended and that the server shows as not begun, and since when.
+    anew: Option<((WorkflowId, ActionId), Instant)>,
     chores: JoinSet<()>,
     link: Link,
     journal_failing: bool,
+    /// Cuts the pause before a request for work short.
+    hurry: Arc<Notify>,
 }
 
 impl Dispatcher {
     fn new(worker: Worker) -> Self {
         let Worker { settings, transport, runtime, journal } = worker;
         let mut reporter = JoinSet::new();
-        let handle = spawn_reporter(&mut reporter, &transport, &journal, &settings);
+        let hurry = Arc::new(Notify::new());
+        let handle = spawn_reporter(&mut reporter, &transport, &journal, &settings, &hurry);
         let executor = Executor {
             runtime,
             journal: journal.clone(),
@@ -172,8 +199,10 @@ impl Dispatcher {
             tried: FuturesUnordered::new(),
             take_up: VecDeque::new(),
             gone: BTreeSet::new(),
+            anew: None,
             chores: JoinSet::new(),
             journal_failing: false,
+            hurry,
         }
     }
 
@@ -241,9 +270,12 @@ impl Dispatcher {
         }
         // A result is tried before new work is asked for: today's servers offer the next action only after it.
         if self.poll.is_empty() && self.tried.is_empty() {
-            let (transport, at) = (Arc::clone(&self.transport), self.poll_at);
+            let (transport, at, hurry) = (Arc::clone(&self.transport), self.poll_at, Arc::clone(&self.hurry));
             self.poll.spawn(async move {
-                sleep_until(at).await;
+                tokio::select! {
+                    () = sleep_until(at) => {}
+                    () = hurry.notified() => {}
+                }
                 let begun = Instant::now();
                 let answer = transport.next().await;
                 (answer, begun.elapsed())
@@ -338,7 +370,8 @@ impl Dispatcher {
 
     async fn reporter_ended(&mut self, end: &Result<(), JoinError>) {
         error!(?end, "the reporter stopped; it is started again with what the journal holds");
-        self.executor.reporter = spawn_reporter(&mut self.reporter, &self.transport, &self.journal, &self.settings);
+        self.executor.reporter =
+            spawn_reporter(&mut self.reporter, &self.transport, &self.journal, &self.settings, &self.hurry);
         for entry in self.journal.entries() {
             if entry.phase() == Phase::Finished
                 && let Some(report) = &entry.result
@@ -372,10 +405,11 @@ fn spawn_reporter(
     transport: &Arc<dyn Transport>,
     journal: &Journal,
     settings: &Settings,
+    hurry: &Arc<Notify>,
 ) -> ReporterHandle {
     let (reporter, handle) =
         Reporter::new(Arc::clone(transport), journal.clone(), settings.events.clone(), settings.backoff_max);
-    tasks.spawn(reporter.run());
+    tasks.spawn(reporter.telling(Arc::clone(hurry)).run());
     handle
 }
 

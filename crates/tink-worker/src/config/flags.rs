@@ -51,7 +51,9 @@ pub(super) fn parse(args: impl IntoIterator<Item = String>) -> Result<Flags, Con
         let value = match (inline, setting.kind) {
             (Some(value), _) => value,
             // Go leaves a separate "true" as an argument; people write it, and no other argument exists.
-            (None, Kind::Bool) => args.next_if(|next| go_bool(next).is_some()).unwrap_or_else(|| "true".to_owned()),
+            (None, Kind::Bool | Kind::Switch) => {
+                args.next_if(|next| go_bool(next).is_some()).unwrap_or_else(|| "true".to_owned())
+            }
             (None, _) => args.next().ok_or_else(|| ConfigError::MissingValue { flag: name.to_owned() })?,
         };
         flags.values.insert(setting.name, (value, format!("flag -{name}")));

@@ -8,7 +8,7 @@ pub fn help() -> String {
     let mut text = String::from(
         "tink-worker takes actions from a Tinkerbell server and runs each as a container.\n\n\
          Usage: tink-worker -id ID -grpc-server HOST:PORT [flags]\n\n\
-         Flags (-flag value, -flag=value and --flag are the same; environment in brackets):\n",
+         Flags (-flag value, -flag=value and --flag are the same; environment and kernel command line in brackets):\n",
     );
     for setting in SETTINGS.iter().filter(|setting| !setting.inert) {
         let default = if setting.default.is_empty() || setting.kind == Kind::Secret {
@@ -17,7 +17,8 @@ pub fn help() -> String {
             format!(" (default {})", setting.default)
         };
         let mut names = setting.env_names().to_vec();
-        names.extend(setting.old_env.iter().rev().map(|name| (*name).to_owned()));
+        names.extend(setting.old_env.iter().rev().chain(setting.common_env).map(|name| (*name).to_owned()));
+        names.extend(setting.kernel.iter().rev().map(|key| format!("{key}=")));
         text.push_str(&format!("  -{}\n        {}{default} [{}]\n", setting.name, setting.help, names.join(", ")));
     }
     text.push_str(
@@ -28,7 +29,9 @@ pub fn help() -> String {
     let inert: Vec<_> = SETTINGS.iter().filter(|setting| setting.inert).map(|s| format!("-{}", s.name)).collect();
     text.push_str(&inert.join(", "));
     text.push_str(
-        "\n\nOrder of sources: legacy environment (WORKER_ID, TINKERBELL_GRPC_AUTHORITY, …), flag, environment, default.\n\
+        "\n\nOrder of sources: legacy environment (WORKER_ID, TINKERBELL_GRPC_AUTHORITY, …), flag, environment, kernel command\n\
+         line (with -from-cmdline; tink.NAME= sets any flag), config file, default.\n\
+         `tink-worker install` and `tink-worker init` help to put the worker into an OS image.\n\
          Exit codes: 0 after a signal, 64 for a configuration that cannot be used.\n",
     );
     text

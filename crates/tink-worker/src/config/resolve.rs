@@ -1,18 +1,20 @@
 //! From sources to a [`Config`].
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tink_runtime::RuntimeChoice;
 use tink_workflow::WorkerId;
 
-use super::flags::{self, Flags, go_bool};
+use super::durations::{go_duration, retry_interval};
+use super::flags::{self, go_bool};
+use super::layers::{self, Layers};
 use super::print;
 use super::settings::{Kind, SETTINGS, Setting};
 use super::{Config, ConfigError, LogFormat};
 use crate::Secret;
-use crate::transport::grpc::{Proxy, Target};
+use crate::transport::grpc::{CertUrl, Protocol, Proxy, Target};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -22,9 +24,6 @@ pub enum Invocation {
     /// Print this text and end.
     Print(String),
 }
-
-/// One source's values, by setting: text, and the name it was found under.
-type Layer = BTreeMap<&'static str, (String, String)>;
 
 /// A value and where it came from.
 #[derive(Clone, Debug)]
@@ -38,7 +37,18 @@ struct Resolved {
     notes: Vec<String>,
 }
 
-/// Reads the command line (without the program's name) and the environment.
+/// Where values come from beside the command line.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// The environment.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Where `tink-worker.yaml` and its like are looked for.
+    pub config_dirs: &'a [PathBuf],
+    /// The kernel command line, where it is asked for and no file is named.
+    pub kernel_cmdline: &'a Path,
+}
+
+/// Reads the command line (without the program's name) and the environment; no files.
 ///
 /// # Errors
 /// [`ConfigError`]; the program ends with [`EXIT_CONFIG`](super::EXIT_CONFIG).
@@ -46,6 +56,14 @@ pub fn parse(
     args: impl IntoIterator<Item = String>,
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<Invocation, ConfigError> {
+    parse_with(args, &Sources { env: &env, config_dirs: &[], kernel_cmdline: Path::new("/proc/cmdline") })
+}
+
+/// Reads the command line (without the program's name) and every other source.
+///
+/// # Errors
+/// [`ConfigError`]; the program ends with [`EXIT_CONFIG`](super::EXIT_CONFIG).
+pub fn parse_with(args: impl IntoIterator<Item = String>, sources: &Sources<'_>) -> Result<Invocation, ConfigError> {
     let flags = flags::parse(args)?;
     if flags.help {
         return Ok(Invocation::Print(print::help()));
@@ -54,35 +72,15 @@ pub fn parse(
         return Ok(Invocation::Print(format!("tink-worker {}\n", env!("CARGO_PKG_VERSION"))));
     }
     let print_config = flags.print_config;
-    let resolved = Resolved::new(flags, &env);
+    let resolved = Resolved::new(layers::read(flags, sources)?);
     if print_config {
         return Ok(Invocation::Print(resolved.print()));
     }
-    resolved.config(&env).map(|config| Invocation::Run(Box::new(config)))
+    resolved.config().map(|config| Invocation::Run(Box::new(config)))
 }
 
 impl Resolved {
-    fn new(flags: Flags, env: &impl Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &str| env(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        let mut notes = Vec::new();
-        let (mut legacy, mut environment, mut default) = (Layer::new(), Layer::new(), Layer::new());
-        for setting in SETTINGS {
-            for name in setting.old_env {
-                let Some(text) = set(name) else { continue };
-                if setting.kind == Kind::Bool && go_bool(&text).is_none() {
-                    notes.push(format!("{name} is {text:?}, neither true nor false, and is ignored"));
-                    continue;
-                }
-                legacy.insert(setting.name, (text, format!("legacy environment {name}")));
-            }
-            let found = setting.env_names().into_iter().find_map(|name| set(&name).map(|text| (text, name)));
-            if let Some((text, name)) = found {
-                environment.insert(setting.name, (text, format!("environment {name}")));
-            }
-            default.insert(setting.name, (setting.default.to_owned(), "default".to_owned()));
-        }
-        // First come, first served. Further sources go into this list.
-        let layers = [legacy, flags.values, environment, default];
+    fn new(Layers { layers, mut notes }: Layers) -> Self {
         let mut values = BTreeMap::new();
         for setting in SETTINGS {
             let mut found = layers.iter().filter_map(|layer| layer.get(setting.name));
@@ -126,40 +124,31 @@ impl Resolved {
         read(&value.text).ok_or_else(|| invalid(name, value, allowed))
     }
 
-    fn config(self, env: &impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let id = self.value("id");
-        if id.text.is_empty() {
-            return Err(ConfigError::Missing {
-                setting: "id",
-                remedy: "set -id, AGENT_ID, WORKER_ID or worker_id= on the kernel command line of the boot environment",
-            });
-        }
-        let id =
-            WorkerId::parse(id.text.clone()).map_err(|error| invalid("id", id, &format!("a worker id: {error}")))?;
-        let server = self.value("grpc-server");
-        if server.text.is_empty() {
-            return Err(ConfigError::Missing {
-                setting: "grpc-server",
-                remedy: "set -grpc-server, AGENT_GRPC_SERVER or TINKERBELL_GRPC_AUTHORITY to the server's host:port",
-            });
-        }
-        Target::parse(&server.text).map_err(|error| invalid("grpc-server", server, &format!("host:port: {error}")))?;
+    fn optional_path(&self, name: &'static str) -> Option<PathBuf> {
+        Some(self.path(name)).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    fn bool(&self, name: &'static str) -> Result<bool, ConfigError> {
+        self.typed(name, "true or false", go_bool)
+    }
+
+    fn duration(&self, name: &'static str) -> Result<Duration, ConfigError> {
+        self.typed(name, "a duration such as 5s or 1m30s", go_duration)
+    }
+
+    fn config(self) -> Result<Config, ConfigError> {
         self.typed("transport", "grpc, the only transport there is", |text| {
             text.eq_ignore_ascii_case("grpc").then_some(())
         })?;
-        let proxy = Proxy::from_env(env).map_err(|error| {
-            let found = Value { text: "(not shown)".to_owned(), origin: "environment HTTPS_PROXY".to_owned() };
-            invalid("the proxy", found, &format!("one that can be used: {error}"))
-        })?;
-        let bool = |name| self.typed(name, "true or false", go_bool);
-        let duration = |name| self.typed(name, "a duration such as 5s or 1m30s", go_duration);
         Ok(Config {
-            id,
-            grpc_server: self.text("grpc-server"),
-            grpc_tls: bool("grpc-tls")?,
-            grpc_insecure_tls: bool("grpc-insecure-tls")?,
-            ca_file: Some(self.path("ca-file")).filter(|path| !path.as_os_str().is_empty()),
-            proxy,
+            id: self.id()?,
+            grpc_server: self.server()?,
+            protocol: self.typed("protocol", "auto, 2025, 2023 or 2021", |text| text.parse::<Protocol>().ok())?,
+            grpc_tls: self.bool("grpc-tls")?,
+            grpc_insecure_tls: self.bool("grpc-insecure-tls")?,
+            cert_url: self.cert_url()?,
+            ca_file: self.optional_path("ca-file"),
+            proxy: self.proxy()?,
             runtime: self
                 .typed("runtime", "auto, docker, containerd or embedded", |text| text.parse::<RuntimeChoice>().ok())?,
             docker_socket: self.path("docker-socket"),
@@ -175,10 +164,18 @@ impl Resolved {
                 .collect(),
             registry_user: self.text("registry-user"),
             registry_pass: Secret::new(self.text("registry-pass")),
-            images: Some(self.path("images")).filter(|path| !path.as_os_str().is_empty()),
+            images: self.optional_path("images"),
             state_dir: self.path("state-dir"),
-            backoff_max_interval: duration("backoff-max-interval")?.max(Duration::from_millis(1)),
-            stop_grace: duration("stop-grace")?,
+            workflow_data_dir: self.path("workflow-data-dir"),
+            workflow_data_bytes_max: self.typed("max-file-size", "a number of bytes", |text| text.parse().ok())?,
+            capture_action_logs: self.bool("capture-action-logs")?,
+            backoff_max_interval: self.pause()?.max(Duration::from_millis(1)),
+            stop_grace: self.duration("stop-grace")?,
+            syslog_host: Some(self.text("syslog-host")).filter(|host| !host.is_empty()),
+            syslog_port: self.typed("syslog-port", "a port", |text| text.parse().ok().filter(|port| *port > 0))?,
+            reboot_file: self.optional_path("reboot-file"),
+            reboot_command: self.path("reboot-command"),
+            container_uuid: Some(self.text("container-uuid")).filter(|uuid| !uuid.is_empty()),
             log_level: self.typed("log-level", "a number from 0 (info) up, or info, debug or trace", level)?,
             log_format: self.typed("log-format", "json or text", |text| match text {
                 "json" => Some(LogFormat::Json),
@@ -188,13 +185,77 @@ impl Resolved {
             notes: self.notes,
         })
     }
+
+    fn id(&self) -> Result<WorkerId, ConfigError> {
+        let id = self.value("id");
+        if id.text.is_empty() {
+            return Err(ConfigError::Missing {
+                setting: "id",
+                remedy: "set -id, AGENT_ID, WORKER_ID, or worker_id= on the kernel command line and -from-cmdline",
+            });
+        }
+        WorkerId::parse(id.text.clone()).map_err(|error| invalid("id", id, &format!("a worker id: {error}")))
+    }
+
+    fn server(&self) -> Result<String, ConfigError> {
+        let server = self.value("grpc-server");
+        if server.text.is_empty() {
+            return Err(ConfigError::Missing {
+                setting: "grpc-server",
+                remedy: "set -grpc-server, AGENT_GRPC_SERVER or TINKERBELL_GRPC_AUTHORITY to the server's host:port, or \
+                         grpc_authority= on the kernel command line and -from-cmdline",
+            });
+        }
+        let text = server.text.clone();
+        match Target::parse(&text) {
+            Ok(_) => Ok(text),
+            Err(error) => Err(invalid("grpc-server", server, &format!("host:port: {error}"))),
+        }
+    }
+
+    fn cert_url(&self) -> Result<Option<CertUrl>, ConfigError> {
+        let url = self.value("cert-url");
+        let tls = self.value("grpc-tls");
+        if url.text.is_empty() || (tls.origin != "default" && go_bool(&tls.text) == Some(false)) {
+            return Ok(None);
+        }
+        let parsed = CertUrl::parse(&url.text);
+        parsed.map(Some).map_err(|reason| invalid("cert-url", url, &format!("a URL to fetch from: {reason}")))
+    }
+
+    fn proxy(&self) -> Result<Proxy, ConfigError> {
+        let get = |name: &str| match name {
+            "HTTP_PROXY" => Some(self.text("http-proxy")),
+            "HTTPS_PROXY" => Some(self.text("https-proxy")),
+            "NO_PROXY" => Some(self.text("no-proxy")),
+            _ => None,
+        };
+        Proxy::from_env(get).map_err(|error| {
+            let found = Value { text: "(not shown)".to_owned(), ..self.value("https-proxy") };
+            invalid("the proxy", found, &format!("one that can be used: {error}"))
+        })
+    }
+
+    /// The longest pause between requests: the older name counts only where the newer one says nothing.
+    fn pause(&self) -> Result<Duration, ConfigError> {
+        let older = self.value("retry-interval");
+        if older.text.is_empty() || self.value("backoff-max-interval").origin != "default" {
+            return self.duration("backoff-max-interval");
+        }
+        self.typed("retry-interval", "a duration such as 3s, or a number of seconds", retry_interval)
+    }
 }
 
 fn shown(setting: &Setting, text: &str) -> String {
     match setting.kind {
         Kind::Secret if !text.is_empty() => "***".to_owned(),
+        // A proxy's password stands before the last @.
+        Kind::Proxy => match text.rsplit_once('@') {
+            Some((_, address)) => format!("\"***@{address}\""),
+            None => format!("{text:?}"),
+        },
         Kind::Text | Kind::Path | Kind::Secret => format!("{text:?}"),
-        Kind::Bool | Kind::Duration | Kind::Level => text.to_owned(),
+        Kind::Bool | Kind::Switch | Kind::Duration | Kind::RetryInterval | Kind::Count | Kind::Level => text.to_owned(),
     }
 }
 
@@ -215,31 +276,4 @@ fn level(text: &str) -> Option<u8> {
         // slog's negative levels are quieter ones, which the agent has no use for either.
         number => number.parse::<i64>().ok().map(|level| u8::try_from(level.clamp(0, 9)).unwrap_or(0)),
     }
-}
-
-/// Go's `time.ParseDuration`, without a sign: `1h2m3.5s`, `500ms`, `0`.
-fn go_duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut nanos = 0_f64;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        nanos += number
-            * match &rest[..end] {
-                "ns" => 1.0,
-                "us" | "µs" | "μs" => 1e3,
-                "ms" => 1e6,
-                "s" => 1e9,
-                "m" => 60e9,
-                "h" => 3600e9,
-                _ => return None,
-            };
-        rest = &rest[end..];
-    }
-    if text.is_empty() { None } else { Duration::try_from_secs_f64(nanos / 1e9).ok() }
 }

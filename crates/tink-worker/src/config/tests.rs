@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::transport::grpc::Protocol;
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
@@ -163,6 +164,135 @@ fn print_config_shows_sources_and_no_secret() {
 fn help_and_version_need_no_other_value() {
     assert!(printed("--help", &[]).contains("-grpc-server"));
     assert_eq!(printed("-version", &[]), concat!("tink-worker ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn the_start_of_osie_is_understood() {
+    let config = run(
+        "",
+        &[
+            ("container_uuid", "7f3e"),
+            ("WORKER_ID", "3fa85f64-5717-4562-b3fc-2c963f66afa6"),
+            ("ID", "3fa85f64-5717-4562-b3fc-2c963f66afa6"),
+            ("DOCKER_REGISTRY", "192.168.1.1"),
+            ("TINKERBELL_GRPC_AUTHORITY", "192.168.1.1:42113"),
+            ("TINKERBELL_CERT_URL", "http://192.168.1.1:42114/cert"),
+            ("REGISTRY_USERNAME", "admin"),
+            ("REGISTRY_PASSWORD", "p"),
+            ("CAPTURE_ACTION_LOGS", "false"),
+        ],
+    );
+    assert_eq!(config.cert_url.unwrap().to_string(), "http://192.168.1.1:42114/cert");
+    assert_eq!((config.registry_name.as_str(), config.registry_user.as_str()), ("192.168.1.1", "admin"));
+    assert_eq!((config.container_uuid.as_deref(), config.capture_action_logs), (Some("7f3e"), false));
+    assert_eq!(config.protocol, Protocol::Auto);
+    assert!(config.notes.is_empty(), "{:?}", config.notes);
+}
+
+#[test]
+fn flags_of_the_first_workers_are_understood() {
+    let config = run(
+        "-i x -r reg:5000 -u user -p pass --tinkerbell-grpc-authority s:1 --retry-interval 3s --max-retry 5 --timeout 1h \
+         --max-file-size 99 --capture-action-logs=false --tinkerbell-tls=false",
+        &[],
+    );
+    assert_eq!((config.id.as_str(), config.registry_name.as_str()), ("x", "reg:5000"));
+    assert_eq!((config.registry_user.as_str(), config.registry_pass.expose().as_str()), ("user", "pass"));
+    assert_eq!((config.workflow_data_bytes_max, config.capture_action_logs), (99, false));
+    assert_eq!(config.backoff_max_interval, Duration::from_secs(3));
+    assert_eq!(config.notes.len(), 2, "max-retry and timeout have no effect: {:?}", config.notes);
+}
+
+#[test]
+fn a_retry_interval_counts_where_its_newer_name_says_nothing() {
+    let seconds = |args: &str, pairs| run(&format!("{MINIMAL} {args}"), pairs).backoff_max_interval.as_secs();
+    assert_eq!(seconds("", &[("RETRY_INTERVAL", "3ns")]), 3);
+    assert_eq!(seconds("", &[("RETRY_INTERVAL", "7")]), 7);
+    assert_eq!(seconds("-backoff-max-interval 2s", &[("RETRY_INTERVAL", "7")]), 2);
+    assert_eq!(seconds("", &[("RETRY_INTERVAL", "")]), 5);
+    let config = run(MINIMAL, &[("RETRY_INTERVAL", "soon"), ("MAX_FILE_SIZE", "big")]);
+    assert_eq!((config.backoff_max_interval.as_secs(), config.workflow_data_bytes_max), (5, 10_485_760));
+    assert_eq!(config.notes.len(), 2, "{:?}", config.notes);
+    assert!(fails(&format!("{MINIMAL} -retry-interval soon"), &[]).contains("number of seconds"));
+}
+
+#[test]
+fn a_certificate_url_is_not_asked_for_where_tls_is_switched_off() {
+    let url = ("TINKERBELL_CERT_URL", "http://s:2/cert");
+    assert!(run(MINIMAL, &[("TINKERBELL_CERT_URL", "http://s:2/cert")]).cert_url.is_some());
+    assert!(run(&format!("{MINIMAL} -grpc-tls=true -cert-url {}", url.1), &[]).cert_url.is_some());
+    assert!(run(&format!("{MINIMAL} -grpc-tls=false -cert-url {}", url.1), &[]).cert_url.is_none());
+    assert!(fails(&format!("{MINIMAL} -cert-url s:2/cert"), &[]).contains("which is not a URL"));
+}
+
+#[test]
+fn docker_host_and_proxies_come_from_the_common_environment() {
+    let config = run(MINIMAL, &[("DOCKER_HOST", "unix:///run/d.sock"), ("no_proxy", "s")]);
+    assert_eq!(config.docker_socket.to_str(), Some("/run/d.sock"));
+    let config = run(MINIMAL, &[("DOCKER_HOST", "tcp://1.2.3.4:2375")]);
+    assert_eq!(config.docker_socket.to_str(), Some("/var/run/docker.sock"));
+    assert_eq!(config.notes.len(), 1);
+    let text = printed("-print-config", &[("HTTPS_PROXY", "http://u:hunter2@proxy:3128")]);
+    assert!(text.contains("https-proxy = \"***@proxy:3128\"  # environment HTTPS_PROXY\n"), "{text}");
+}
+
+/// A kernel command line and a config file on disk.
+fn from_files(args: &str, cmdline: &str, file: Option<(&str, &str)>) -> Result<Invocation, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let kernel = dir.path().join("cmdline");
+    std::fs::write(&kernel, cmdline).unwrap();
+    if let Some((name, text)) = file {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let dirs = [dir.path().to_owned()];
+    parse_with(words(args), &Sources { env: &|_| None, config_dirs: &dirs, kernel_cmdline: &kernel })
+}
+
+const CMDLINE: &str = "BOOT_IMAGE=/vmlinuz vlan_id= facility=onprem syslog_host=192.168.2.4 syslog_port=1514 \
+    grpc_authority=192.168.2.4:42113 tinkerbell_tls=false worker_id=02:00:00:00:00:01 hw_addr=02:00:00:00:00:01 \
+    console=ttyS0 docker_registry= insecure_registries=a:5000,b HTTPS_PROXY=\"http://p:3128\" instance_id=7f3e \
+    tink.runtime=embedded tink.log_level=1 grpc_authority=tink.example.com:42113\n";
+
+#[test]
+fn everything_can_come_from_the_kernel_command_line() {
+    let Ok(Invocation::Run(config)) = from_files("-from-cmdline", CMDLINE, None) else { panic!() };
+    assert_eq!((config.id.as_str(), config.grpc_server.as_str()), ("02:00:00:00:00:01", "tink.example.com:42113"));
+    assert_eq!((config.runtime, config.log_level), (RuntimeChoice::Embedded, 1));
+    assert_eq!((config.syslog_host.as_deref(), config.syslog_port), (Some("192.168.2.4"), 1514));
+    assert_eq!(config.insecure_registries, ["a:5000", "b"]);
+    assert_eq!(config.container_uuid.as_deref(), Some("7f3e"));
+    assert!(!config.grpc_tls && config.registry_name.is_empty());
+    let Ok(Invocation::Print(text)) = from_files("-from-cmdline -print-config", CMDLINE, None) else { panic!() };
+    for line in [
+        "grpc-server = \"tink.example.com:42113\"  # kernel command line grpc_authority=\n",
+        "runtime = \"embedded\"  # kernel command line tink.runtime=\n",
+        "registry-name = \"\"  # default\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+}
+
+#[test]
+fn the_kernel_command_line_is_read_only_when_asked_for_and_below_flags() {
+    assert!(from_files("", CMDLINE, None).unwrap_err().to_string().starts_with("no id is given"));
+    assert!(from_files("-from-cmdline=false", CMDLINE, None).is_err());
+    let Ok(Invocation::Run(config)) = from_files("-from-cmdline -id x", CMDLINE, None) else { panic!() };
+    assert_eq!(config.id.as_str(), "x");
+    let error = from_files("-from-cmdline=/nonexistent/cmdline", CMDLINE, None).unwrap_err().to_string();
+    assert!(error.starts_with("failed to read the kernel command line from /nonexistent/cmdline"), "{error}");
+}
+
+#[test]
+fn a_config_file_is_read_below_everything_else() {
+    let yaml = "id: file\ntinkerbell-grpc-authority: file:1\ndocker-registry: reg\nstate-dir: /x\nnonsense: 1\n";
+    let args = "-id flag -from-cmdline";
+    let found = from_files(args, "grpc_authority=kernel:1", Some(("tink-worker.yaml", yaml)));
+    let Ok(Invocation::Run(config)) = found else { panic!() };
+    assert_eq!((config.id.as_str(), config.grpc_server.as_str()), ("flag", "kernel:1"));
+    assert_eq!((config.registry_name.as_str(), config.state_dir.to_str()), ("reg", Some("/x")));
+    assert_eq!(config.notes.len(), 1, "{:?}", config.notes);
+    let error = from_files("", "", Some(("tink-worker.json", "{"))).unwrap_err().to_string();
+    assert!(error.contains("the config file") && error.contains("tink-worker.json"), "{error}");
 }
 
 proptest::proptest! {

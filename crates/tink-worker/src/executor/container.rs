@@ -39,7 +39,7 @@ impl Run<'_> {
             volumes: self.assignment.volumes.clone(),
             pid: self.assignment.pid.clone(),
             network: self.assignment.network.clone(),
-            tty: false,
+            tty: self.assignment.tty,
         }
     }
 
@@ -140,7 +140,8 @@ impl Run<'_> {
     pub(super) async fn attend(&mut self, record: HandleRecord) -> End {
         let log = self.executor.journal.log(&self.entry, self.attempt.number);
         let mut output =
-            Output::new(Arc::clone(&self.assignment), self.executor.events.clone(), self.redactor.clone(), log);
+            Output::new(Arc::clone(&self.assignment), self.executor.events.clone(), self.redactor.clone(), log)
+                .echoing(self.executor.settings.echo_output);
         let settings = &self.executor.settings;
         let runtime = self.executor.runtime.as_ref();
         let mut timed_out = self.entry.stopping.is_some();

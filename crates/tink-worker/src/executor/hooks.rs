@@ -78,7 +78,8 @@ impl Run<'_> {
         let runtime = executor.runtime.as_ref();
         // Logs of hooks are kept beside those of attempts, which count from 1.
         let log = executor.journal.log(&self.entry, 0);
-        let mut output = Output::new(Arc::clone(&self.assignment), executor.events.clone(), self.redactor.clone(), log);
+        let mut output = Output::new(Arc::clone(&self.assignment), executor.events.clone(), self.redactor.clone(), log)
+            .echoing(executor.settings.echo_output);
         let pause = executor.settings.backoff_max;
         let both = async {
             let (waited, ()) = tokio::join!(wait(runtime, record, pause), follow(runtime, record, &mut output, pause));

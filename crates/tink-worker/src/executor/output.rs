@@ -21,6 +21,7 @@ pub(super) struct Output {
     redactor: Redactor,
     log: LogFile,
     tail: Tail,
+    echo: bool,
 }
 
 impl Output {
@@ -30,7 +31,12 @@ impl Output {
         for line in log.tail(TAIL_BYTES).split(|byte| *byte == b'\n') {
             tail.push(&printable(line));
         }
-        Self { assignment, events, redactor, log, tail }
+        Self { assignment, events, redactor, log, tail, echo: true }
+    }
+
+    /// Whether the lines go to the worker's own log.
+    pub(super) fn echoing(self, echo: bool) -> Self {
+        Self { echo, ..self }
     }
 
     /// Lines taken so far, by every life of the worker.
@@ -52,11 +58,13 @@ impl LogSink for Output {
             OutputStream::Stdout => "stdout",
             OutputStream::Stderr => "stderr",
         };
-        info!(
-            target: "tink_worker::output",
-            workflow = %self.assignment.workflow, action = %self.assignment.name, action_id = %self.assignment.action,
-            stream = name, "{text}"
-        );
+        if self.echo {
+            info!(
+                target: "tink_worker::output",
+                workflow = %self.assignment.workflow, action = %self.assignment.name,
+                action_id = %self.assignment.action, stream = name, "{text}"
+            );
+        }
         self.tail.push(&text);
         if self.events.is_watched() {
             self.events.emit(&WorkerEvent::OutputLine { assignment: Arc::clone(&self.assignment), stream, line: text });

@@ -161,6 +161,7 @@ impl Run<'_> {
     fn output(&self) -> Output {
         let log = self.executor.journal.log(&self.entry, self.attempt.number);
         Output::new(Arc::clone(&self.assignment), self.executor.events.clone(), self.redactor.clone(), log)
+            .echoing(self.executor.settings.echo_output)
     }
 
     /// Delivers what an ended container wrote while nobody listened.

@@ -25,6 +25,8 @@ pub(crate) fn assignment(workflow: &str, action: &str) -> Assignment {
         on_timeout: Vec::new(),
         on_failure: Vec::new(),
         ends_machine: false,
+        tty: false,
+        begun: crate::Begun::Unknown,
     }
 }
 

@@ -1,15 +1,24 @@
 //! gRPC: one channel, and one module per generation of the wire.
 
+mod auto;
+mod cert_url;
 mod connect;
+mod pinned;
+mod polling;
+mod polling_wire;
 mod proxy;
 mod status;
 mod target;
 mod tls;
+pub mod v2021;
+pub mod v2023;
 pub mod v2025;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use auto::{GrpcTransport, Protocol, UnknownProtocol, Year};
+pub use cert_url::CertUrl;
 pub use connect::GrpcError;
 pub use proxy::Proxy;
 pub use target::{Target, TargetError};
@@ -23,6 +32,8 @@ pub struct GrpcSettings {
     pub tls: bool,
     /// Whether the server's certificate is taken unseen.
     pub insecure_tls: bool,
+    /// Where the server's certificate is fetched before each connection; TLS is used then, and trusts that one only.
+    pub cert_url: Option<CertUrl>,
     /// Certificate authorities beside the system's and the built-in ones, PEM.
     pub ca_file: Option<PathBuf>,
     /// The proxy between here and there.
@@ -33,6 +44,33 @@ pub struct GrpcSettings {
     pub next_timeout: Duration,
     /// For a report. Upstream's server holds one that it cannot take for up to 60 s.
     pub report_timeout: Duration,
+    /// What only the wires of 2021 and 2023 need.
+    pub polling: PollingSettings,
+}
+
+/// How actions of the wires of 2021 and 2023 are run, which leave that to the worker.
+#[derive(Clone, Debug)]
+pub struct PollingSettings {
+    /// Put before the image of every action; empty = none.
+    pub registry: String,
+    /// `<this>/<workflow id>` is an action's `/workflow`. Where the engine runs beside the worker and not in it, the
+    /// path must mean the same to both.
+    pub data_dir: PathBuf,
+    /// Bytes of workflow data that are sent at most.
+    pub data_bytes_max: u64,
+    /// Whether actions get a terminal, as they did from workers that captured their output.
+    pub tty: bool,
+}
+
+impl Default for PollingSettings {
+    fn default() -> Self {
+        Self {
+            registry: String::new(),
+            data_dir: PathBuf::from("/worker"),
+            data_bytes_max: 10 * 1024 * 1024,
+            tty: true,
+        }
+    }
 }
 
 impl GrpcSettings {
@@ -43,11 +81,18 @@ impl GrpcSettings {
             server: server.into(),
             tls: false,
             insecure_tls: false,
+            cert_url: None,
             ca_file: None,
             proxy: Proxy::none(),
             connect_timeout: Duration::from_secs(10),
             next_timeout: Duration::from_secs(90),
             report_timeout: Duration::from_secs(90),
+            polling: PollingSettings::default(),
         }
+    }
+
+    /// Whether connections are encrypted.
+    fn uses_tls(&self) -> bool {
+        self.tls || self.cert_url.is_some()
     }
 }

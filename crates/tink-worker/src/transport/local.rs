@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tink_workflow::{Event, Next as Turn, WorkerId, Workflow, next_action, step};
 
 use super::{Ack, Next, Transport, TransportError};
+use crate::assignment::Begun;
 use crate::{Assignment, Clock, Report};
 
 /// Plays the engine for some workflows: every task runs here, whatever worker it is for. When all workflows ended,
@@ -94,9 +95,11 @@ fn assignment(workflow: &Workflow, task: &tink_workflow::Task, action: &tink_wor
         volumes: task.volumes_of(action),
         pid: action.pid().to_owned(),
         network,
+        tty: false,
         on_timeout: action.spec.on_timeout.clone(),
         on_failure: action.spec.on_failure.clone(),
         ends_machine: action.spec.ends_machine,
+        begun: Begun::Unknown,
     }
 }
 

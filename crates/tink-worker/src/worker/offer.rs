@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tink_workflow::ActionId;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Dispatcher, HELD};
+use super::{Dispatcher, HELD, STALE_MAX};
 use crate::Assignment;
+use crate::assignment::Begun;
 use crate::error_chain;
 use crate::events::WorkerEvent;
 use crate::journal::{Entry, Phase};
@@ -42,6 +45,7 @@ impl Dispatcher {
     /// Takes an offered action: new, taken up, or answered from the journal. It is never run a second time while
     /// there is a way to know how the first run ends.
     async fn offered(&mut self, assignment: Assignment) {
+        let Some(assignment) = self.incarnation(assignment) else { return self.ask_later() };
         let known = self.journal.find(&assignment.workflow, &assignment.action);
         let Some(entry) = known.filter(|entry| entry.closed.is_none() || entry.result.is_some()) else {
             return self.take(assignment).await;
@@ -61,6 +65,50 @@ impl Dispatcher {
                     self.report(entry.id, &entry.assignment, report).await;
                 }
                 self.ask_later();
+            }
+        }
+    }
+
+    /// Tells the action of a workflow from that of one which was deleted and created again under its name, where the
+    /// wire has no ids and that is all the same to it. `None`: ask again, it is not yet certain which one is meant.
+    ///
+    /// The id of a later incarnation has its number after it, so that its entry and its container are its own.
+    fn incarnation(&mut self, assignment: Assignment) -> Option<Assignment> {
+        if assignment.begun == Begun::Unknown {
+            return Some(assignment);
+        }
+        let key = (assignment.workflow.clone(), assignment.action.clone());
+        let Some((number, entry)) = self.journal.find_incarnation(&assignment.workflow, &assignment.action) else {
+            return Some(assignment);
+        };
+        let ended = entry.phase() == Phase::Closed && entry.result.is_some();
+        if assignment.begun == Begun::Yes || !ended {
+            self.anew = None;
+            return Some(Assignment { action: entry.assignment.action.clone(), ..assignment });
+        }
+        // The action ended here, and the server says that nobody has begun it. A server that reads from a cache may say
+        // so for a moment.
+        match &self.anew {
+            Some((seen, since)) if *seen == key => {
+                if since.elapsed() < STALE_MAX {
+                    return None;
+                }
+            }
+            _ => {
+                self.anew = Some((key, Instant::now()));
+                return None;
+            }
+        }
+        self.anew = None;
+        let text = format!("{}~{}", assignment.action, number + 1);
+        match ActionId::parse(text) {
+            Ok(action) => {
+                info!(workflow = %assignment.workflow, action = %assignment.name, "the workflow was created anew under its name");
+                Some(Assignment { action, ..assignment })
+            }
+            Err(error) => {
+                warn!(workflow = %assignment.workflow, %error, "an action cannot be given an id of its own");
+                None
             }
         }
     }

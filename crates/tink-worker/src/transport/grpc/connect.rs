@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,14 +12,17 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tink_workflow::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
 use super::proxy::ProxyAddress;
 use super::{GrpcSettings, Target, TargetError, tls};
+use crate::{Clock, SystemClock};
 
 /// Why no channel can be made: bad settings. What the network does is no error here; a channel connects when needed.
 #[derive(Debug, thiserror::Error)]
@@ -58,43 +62,62 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const TCP_KEEPALIVE: Duration = Duration::from_secs(10);
 const TCP_KEEPALIVE_PROBES: u32 = 3;
 
-pub(super) fn channel(settings: &GrpcSettings) -> Result<(Channel, Target), GrpcError> {
-    let target = Target::parse(&settings.server)?;
-    let bad_uri =
-        |source: Box<dyn std::error::Error + Send + Sync>| GrpcError::Uri { server: target.to_string(), source };
-    let endpoint = Endpoint::from_shared(format!("http://{target}")).map_err(|error| bad_uri(error.into()))?;
-    let scheme = if settings.tls { "https" } else { "http" };
-    let origin: Uri =
-        format!("{scheme}://{target}").parse().map_err(|error: http::uri::InvalidUri| bad_uri(error.into()))?;
-    let endpoint = endpoint
-        .origin(origin)
-        .connect_timeout(settings.connect_timeout)
-        .http2_keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(false)
-        .user_agent(concat!("tink-worker/", env!("CARGO_PKG_VERSION")))
-        .map_err(|error| bad_uri(error.into()))?;
-    let connector = Connector(Arc::new(Connection {
-        proxy: settings.proxy.for_target(&target).cloned(),
-        target: target.clone(),
-        tls: if settings.tls { Some(tls::client_config(settings)?) } else { None },
-        timeout: settings.connect_timeout,
-    }));
-    Ok((endpoint.connect_with_connector_lazy(connector), target))
+/// A channel, where it leads, and how often it was connected.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) channel: Channel,
+    pub(super) target: Target,
+    connected: Arc<AtomicU64>,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl Connection {
+    pub(super) fn new(settings: &GrpcSettings) -> Result<Self, GrpcError> {
+        let target = Target::parse(&settings.server)?;
+        let bad_uri =
+            |source: Box<dyn std::error::Error + Send + Sync>| GrpcError::Uri { server: target.to_string(), source };
+        let endpoint = Endpoint::from_shared(format!("http://{target}")).map_err(|error| bad_uri(error.into()))?;
+        let tls = if settings.uses_tls() { Some(tls::Source::new(settings)?) } else { None };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let origin: Uri =
+            format!("{scheme}://{target}").parse().map_err(|error: http::uri::InvalidUri| bad_uri(error.into()))?;
+        let endpoint = endpoint
+            .origin(origin)
+            .connect_timeout(settings.connect_timeout)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(false)
+            .user_agent(concat!("tink-worker/", env!("CARGO_PKG_VERSION")))
+            .map_err(|error| bad_uri(error.into()))?;
+        let connected = Arc::new(AtomicU64::new(0));
+        let connector = Connector(Arc::new(Dialer {
+            proxy: settings.proxy.for_target(&target).cloned(),
+            target: target.clone(),
+            tls,
+            timeout: settings.connect_timeout,
+            connected: Arc::clone(&connected),
+        }));
+        Ok(Self { channel: endpoint.connect_with_connector_lazy(connector), target, connected })
+    }
+
+    /// How often a connection was made.
+    pub(super) fn count(&self) -> u64 {
+        self.connected.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-struct Connection {
+struct Dialer {
     target: Target,
     proxy: Option<ProxyAddress>,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<tls::Source>,
     timeout: Duration,
+    connected: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
-struct Connector(Arc<Connection>);
+struct Connector(Arc<Dialer>);
 
 impl tower::Service<Uri> for Connector {
     type Response = TokioIo<Box<dyn Stream>>;
@@ -106,45 +129,69 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, _uri: Uri) -> Self::Future {
-        let connection = Arc::clone(&self.0);
+        let dialer = Arc::clone(&self.0);
         Box::pin(async move {
-            let limit = connection.timeout;
-            match timeout(limit, connection.open()).await {
-                Ok(stream) => stream.map(TokioIo::new),
+            let limit = dialer.timeout;
+            match timeout(limit, dialer.open()).await {
+                Ok(stream) => stream.map(|stream| {
+                    dialer.connected.fetch_add(1, Ordering::Relaxed);
+                    TokioIo::new(stream)
+                }),
                 Err(_) => Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    format!("no connection to {} within {} s", connection.target, limit.as_secs()),
+                    format!("no connection to {} within {} s", dialer.target, limit.as_secs()),
                 )),
             }
         })
     }
 }
 
-impl Connection {
+impl Dialer {
     async fn open(&self) -> io::Result<Box<dyn Stream>> {
+        // First: a certificate that cannot be fetched leaves nobody's connection half open.
+        let config = match &self.tls {
+            Some(source) => Some(source.config().await?),
+            None => None,
+        };
         let tcp = match &self.proxy {
             None => dial(&self.target).await?,
             Some(proxy) => through(proxy, &self.target).await?,
         };
-        let Some(config) = &self.tls else { return Ok(Box::new(tcp)) };
-        let name = ServerName::try_from(self.target.host.clone()).map_err(|error| {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no name for TLS: {error}", self.target.host))
-        })?;
-        let stream = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!(
-                    "TLS handshake with {}: {error} (a wrong clock, a plaintext server or an unknown certificate \
-                     authority; see --ca-file)",
-                    self.target
-                ),
-            )
-        })?;
-        Ok(Box::new(stream))
+        let Some(config) = config else { return Ok(Box::new(tcp)) };
+        Ok(Box::new(handshake(&self.target, tcp, config).await?))
     }
 }
 
-async fn dial(target: &Target) -> io::Result<TcpStream> {
+pub(super) async fn handshake(
+    target: &Target,
+    tcp: TcpStream,
+    config: Arc<ClientConfig>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(target.host.clone()).map_err(|error| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no name for TLS: {error}", target.host))
+    })?;
+    TlsConnector::from(config).connect(name, tcp).await.map_err(|error| {
+        let clock = clock_note(&SystemClock);
+        io::Error::new(
+            error.kind(),
+            format!(
+                "TLS handshake with {target}: {error} ({clock}a plaintext server or an unknown certificate authority; \
+                 see --ca-file)"
+            ),
+        )
+    })
+}
+
+/// Certificates are not yet valid to a machine that starts in 1970; who reads the log should not have to guess.
+fn clock_note(clock: &dyn Clock) -> String {
+    let now = clock.now();
+    if now < CLOCK_MIN { format!("this machine's clock says {now}, ") } else { "a wrong clock, ".to_owned() }
+}
+
+/// 2024-01-01: no machine that runs this lives before it.
+const CLOCK_MIN: Timestamp = Timestamp::constant(1_704_067_200, 0);
+
+pub(super) async fn dial(target: &Target) -> io::Result<TcpStream> {
     let named = |what: &str, error: &io::Error| io::Error::new(error.kind(), format!("{what} {target}: {error}"));
     // Looked up anew for every connection: addresses change while a machine waits.
     let addresses =
@@ -179,7 +226,7 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 /// Longest answer of a proxy to CONNECT.
 const PROXY_ANSWER_BYTES_MAX: usize = 16 * 1024;
 
-async fn through(proxy: &ProxyAddress, target: &Target) -> io::Result<TcpStream> {
+pub(super) async fn through(proxy: &ProxyAddress, target: &Target) -> io::Result<TcpStream> {
     let mut stream = dial(&proxy.target).await?;
     let authority = target.authority();
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");

@@ -1,4 +1,4 @@
-//! HTTP proxies, chosen as Go programs choose them: `HTTPS_PROXY` and `NO_PROXY`.
+//! HTTP proxies, chosen as Go programs choose them: `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
 
 use std::net::IpAddr;
 
@@ -11,6 +11,7 @@ use crate::Secret;
 #[derive(Clone, Debug, Default)]
 pub struct Proxy {
     address: Option<ProxyAddress>,
+    plain: Option<ProxyAddress>,
     exceptions: Vec<String>,
 }
 
@@ -35,29 +36,39 @@ impl Proxy {
         Self::default()
     }
 
-    /// From the environment: `HTTPS_PROXY`, `NO_PROXY` or their lower-case forms; empty = unset.
+    /// From the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY` or their lower-case forms; empty = unset.
     ///
     /// gRPC asks for the HTTPS proxy also where the connection itself is plaintext, as Go's client does.
     ///
     /// # Errors
-    /// When the proxy's URL is none, or not one of plain HTTP.
+    /// When the URL of the proxy to the server is none, or not one of plain HTTP.
     pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyError> {
         let read = |names: [&str; 2]| names.iter().find_map(|name| get(name).filter(|value| !value.trim().is_empty()));
-        let Some(url) = read(["HTTPS_PROXY", "https_proxy"]) else { return Ok(Self::none()) };
+        let one = |names| read(names).map(|url| parse(&url)).transpose();
+        let address = one(["HTTPS_PROXY", "https_proxy"])?;
+        // Only a certificate is fetched through this one; one that is of no use must not keep a worker from its server.
+        let plain = one(["HTTP_PROXY", "http_proxy"]).unwrap_or_default();
         let exceptions = read(["NO_PROXY", "no_proxy"]).unwrap_or_default();
         let exceptions = exceptions.split(',').map(|rule| rule.trim().to_ascii_lowercase()).collect::<Vec<_>>();
-        Ok(Self { address: Some(parse(&url)?), exceptions: exceptions.into_iter().filter(|r| !r.is_empty()).collect() })
+        Ok(Self { address, plain, exceptions: exceptions.into_iter().filter(|rule| !rule.is_empty()).collect() })
     }
 
     /// The proxy for this server, unless it is to be reached without.
     pub(super) fn for_target(&self, target: &Target) -> Option<&ProxyAddress> {
-        let address = self.address.as_ref()?;
+        self.address.as_ref().filter(|_| !self.is_excepted(target))
+    }
+
+    /// The proxy for plain HTTP to this server, unless it is to be reached without.
+    pub(super) fn for_plain_target(&self, target: &Target) -> Option<&ProxyAddress> {
+        self.plain.as_ref().filter(|_| !self.is_excepted(target))
+    }
+
+    fn is_excepted(&self, target: &Target) -> bool {
         let host = target.host.to_ascii_lowercase();
         let ip = host.parse::<IpAddr>().ok();
         // Go never sends requests to this machine through a proxy.
         let local = host == "localhost" || ip.is_some_and(|ip| ip.is_loopback());
-        let excepted = local || self.exceptions.iter().any(|rule| matches(rule, &host, ip, target.port));
-        (!excepted).then_some(address)
+        local || self.exceptions.iter().any(|rule| matches(rule, &host, ip, target.port))
     }
 }
 

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::{GrpcError, GrpcSettings, Target, connect, status};
+use super::connect::Connection;
+use super::{GrpcError, GrpcSettings, Target, status};
+use crate::assignment::Begun;
 use crate::transport::{Ack, Next, Transport, TransportError};
 use crate::{Assignment, Report};
 
@@ -38,14 +40,17 @@ impl Transport2025 {
     /// # Errors
     /// [`GrpcError`] when the settings cannot be used.
     pub fn new(settings: &GrpcSettings, worker: WorkerId) -> Result<Self, GrpcError> {
-        let (channel, target) = connect::channel(settings)?;
-        Ok(Self {
-            client: WorkflowServiceClient::new(channel),
-            target,
+        Ok(Self::over(&Connection::new(settings)?, settings, worker))
+    }
+
+    pub(super) fn over(connection: &Connection, settings: &GrpcSettings, worker: WorkerId) -> Self {
+        Self {
+            client: WorkflowServiceClient::new(connection.channel.clone()),
+            target: connection.target.clone(),
             worker,
             next_timeout: settings.next_timeout,
             report_timeout: settings.report_timeout,
-        })
+        }
     }
 
     /// The deadline is ours alone and not sent: a server that sees one may answer earlier than it has to.
@@ -112,9 +117,11 @@ fn assignment(response: ActionResponse, worker: &WorkerId) -> Result<Assignment,
         volumes: response.volumes,
         pid,
         network: namespaces.network.unwrap_or_default(),
+        tty: false,
         on_timeout: Vec::new(),
         on_failure: Vec::new(),
         ends_machine: response.ends_machine.unwrap_or_default(),
+        begun: Begun::Unknown,
     })
 }
 
