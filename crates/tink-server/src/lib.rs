@@ -55,6 +55,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// `text`, or something else where it is empty.
+fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}
+
 /// The beginning of `text`, at most `bytes` long, cut between characters.
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]

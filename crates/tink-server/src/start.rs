@@ -83,7 +83,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         Listen::Off => None,
     };
 
-    let engine = Arc::new(Engine::new(Arc::clone(&store) as Arc<dyn Store>, clock, metrics));
+    let engine = Arc::new(Engine::new(Arc::clone(&store) as Arc<dyn Store>, clock, metrics, config.lease));
     let stop = CancellationToken::new();
     let of_2021 = Arc::new(v2021::Api::new(Arc::clone(&engine), config.hold, config.data_versions, stop.clone()));
     let limits = Limits {

@@ -1,7 +1,8 @@
 //! Pauses between tries.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
+
+use crate::random::random_u64;
 
 /// Growing pauses with jitter: 0.5 s, ×1.5 each time up to a cap, then ±50 %, as upstream's agents pause.
 ///
@@ -19,9 +20,7 @@ impl Backoff {
     #[must_use]
     pub fn new(max: Duration) -> Self {
         let first = Duration::from_millis(500).min(max);
-        // A hasher's random keys are the standard library's only source of randomness; jitter needs no better one.
-        let random = RandomState::new().hash_one(max) | 1;
-        Self { first, max, next: first, random }
+        Self { first, max, next: first, random: random_u64() | 1 }
     }
 
     /// The next pause.

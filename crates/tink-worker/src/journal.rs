@@ -15,6 +15,7 @@
 //!     removed                       the container is gone
 //!     log-1.00000000                output of attempt 1 from line 0 on; the newest two segments are kept
 //!     acknowledged                  closed: what the server said
+//!   instance                        which process of its worker this is
 //!   damaged/                        entries that could not be read, set aside
 //! ```
 //!
@@ -22,6 +23,7 @@
 //! whole or not at all. Closed entries are pruned by count and bytes: the disk is RAM.
 
 mod disk;
+pub(crate) mod durable;
 mod entry;
 mod log_file;
 mod open;
@@ -33,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tink_workflow::{ActionId, WorkflowId};
 
-pub use disk::{Disk, RealDisk};
+pub use disk::{Disk, DiskFile, RealDisk};
 pub(crate) use entry::{Attempt, Entry, EntryId, HookRun, Phase};
 pub(crate) use log_file::LogFile;
 

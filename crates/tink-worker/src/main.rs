@@ -9,7 +9,7 @@ use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice, SelectE
 use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation, Sources};
 use tink_worker::transport::grpc::{GrpcSettings, GrpcTransport, PollingSettings};
 use tink_worker::{
-    Backoff, CancellationToken, Redactor, Settings, Worker, error_chain, install, logging, reboot, state_dir,
+    Backoff, CancellationToken, RealDisk, Redactor, Settings, Worker, error_chain, install, logging, reboot, state_dir,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -77,17 +77,17 @@ async fn work(config: &Config) -> ExitCode {
     for note in &config.notes {
         warn!("{note}");
     }
-    let transport = match GrpcTransport::new(&grpc_settings(config), &config.id, config.protocol) {
+    let state_dir = state_dir::usable(&config.state_dir);
+    let _lock = tokio::select! {
+        lock = only_worker(&state_dir) => lock,
+        () = stop.cancelled() => return ExitCode::SUCCESS,
+    };
+    let transport = match GrpcTransport::new(&grpc_settings(config, &state_dir), &config.id, config.protocol) {
         Ok(transport) => Arc::new(transport),
         Err(error) => {
             error!(error = error_chain(&error), "the connection to the server cannot be set up");
             return ExitCode::from(EXIT_CONFIG);
         }
-    };
-    let state_dir = state_dir::usable(&config.state_dir);
-    let _lock = tokio::select! {
-        lock = only_worker(&state_dir) => lock,
-        () = stop.cancelled() => return ExitCode::SUCCESS,
     };
     let options = engine_options(config, &state_dir);
     let runtime = tokio::select! {
@@ -209,7 +209,7 @@ fn engine_options(config: &Config, state_dir: &Path) -> Options {
     options
 }
 
-fn grpc_settings(config: &Config) -> GrpcSettings {
+fn grpc_settings(config: &Config, state_dir: &Path) -> GrpcSettings {
     GrpcSettings {
         tls: config.grpc_tls,
         insecure_tls: config.grpc_insecure_tls,
@@ -222,6 +222,7 @@ fn grpc_settings(config: &Config) -> GrpcSettings {
             data_bytes_max: config.workflow_data_bytes_max,
             tty: config.capture_action_logs,
         },
+        instance: state_dir::instance(state_dir, &RealDisk),
         ..GrpcSettings::plaintext(config.grpc_server.clone())
     }
 }

@@ -32,6 +32,8 @@ pub enum Event {
         worker: WorkerId,
         /// The action, as [`next_action`] named it.
         action: ActionId,
+        /// Which process of the worker gets it; empty where that is not known.
+        holder: String,
     },
     /// A worker reports.
     Reported(Report),
@@ -161,7 +163,7 @@ pub fn next_action<'a>(workflow: &'a Workflow, worker: &WorkerId) -> Next<'a> {
 /// [`Refusal`] says why an event contradicts the workflow; the caller keeps the old value and records the refusal.
 pub fn step(workflow: &Workflow, event: &Event, now: Timestamp) -> Result<(Workflow, Vec<Effect>), Refusal> {
     match event {
-        Event::Offered { worker, action } => offered(workflow, worker, action, now),
+        Event::Offered { worker, action, holder } => offered(workflow, worker, action, holder, now),
         Event::Reported(report) => reported(workflow, report, now),
         Event::Leaving(report) => leaving::announced(workflow, report, now),
         Event::Returned { worker } => Ok(leaving::returned(workflow, worker, now)),
@@ -179,6 +181,7 @@ fn offered(
     workflow: &Workflow,
     worker: &WorkerId,
     action: &ActionId,
+    holder: &str,
     now: Timestamp,
 ) -> Result<(Workflow, Vec<Effect>), Refusal> {
     if workflow.state.is_terminal() {
@@ -194,13 +197,17 @@ fn offered(
         None => return Err(unknown()),
     }
     let mut next = workflow.clone();
-    if next.current.as_ref().is_none_or(|current| current.action != *action) {
-        next.current = Some(CurrentAction {
-            worker: worker.clone(),
-            task: task.id.clone(),
-            action: action.clone(),
-            offered_at: now,
-        });
+    match &mut next.current {
+        Some(current) if current.action == *action => holder.clone_into(&mut current.holder),
+        _ => {
+            next.current = Some(CurrentAction {
+                worker: worker.clone(),
+                task: task.id.clone(),
+                action: action.clone(),
+                offered_at: now,
+                holder: holder.to_owned(),
+            });
+        }
     }
     Ok((next, Vec::new()))
 }

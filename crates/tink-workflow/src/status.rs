@@ -150,6 +150,9 @@ pub struct CurrentAction {
     pub action: ActionId,
     /// When it was given out first.
     pub offered_at: Timestamp,
+    /// Which process of the worker has it; empty where that is not known.
+    #[serde(default)]
+    pub holder: String,
 }
 
 /// Actions that one worker runs, one after another.

@@ -133,7 +133,7 @@ fn an_action_before_its_turn_and_one_of_another_worker_are_refused() {
     assert!(matches!(step(&w, &report("two", "a0", Running), at(0)), Err(Refusal::UnknownAction { .. })));
     assert!(matches!(step(&w, &report("one", "nope", Success), at(0)), Err(Refusal::UnknownAction { .. })));
     assert!(matches!(step(&w, &report("one", "a0", ActionState::Pending), at(0)), Err(Refusal::NotAReport { .. })));
-    let offer = Event::Offered { worker: worker("one"), action: ActionId::parse("a1").unwrap() };
+    let offer = Event::Offered { worker: worker("one"), action: ActionId::parse("a1").unwrap(), holder: String::new() };
     assert!(matches!(step(&w, &offer, at(0)), Err(Refusal::OutOfOrder { .. })));
 }
 
@@ -172,9 +172,10 @@ fn any_event() -> impl Strategy<Value = Event> {
     let who = prop_oneof![4 => Just("one"), 2 => Just("two"), 1 => Just("stranger")];
     prop_oneof![
         12 => (who.clone(), 0..6_usize, state).prop_map(|(who, nth, state)| report(who, &format!("a{nth}"), state)),
-        3 => (who, 0..6_usize).prop_map(|(who, nth)| Event::Offered {
+        3 => (who, 0..6_usize, 0..3_u8).prop_map(|(who, nth, holder)| Event::Offered {
             worker: worker(who),
-            action: ActionId::parse(format!("a{nth}")).unwrap()
+            action: ActionId::parse(format!("a{nth}")).unwrap(),
+            holder: format!("process-{holder}"),
         }),
         1 => Just(Event::Tick),
         1 => Just(Event::Cancelled { reason: "any".to_owned() }),

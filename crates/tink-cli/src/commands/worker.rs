@@ -26,12 +26,17 @@ fn value(worker: &Worker) -> Value {
         "lastSeen": time(worker.last_seen.as_ref()),
         "workflow": worker.workflow_id,
         "action": worker.action_name,
+        "instances": worker.instances.iter().map(|instance| json!({
+            "id": instance.id,
+            "address": instance.address,
+            "lastSeen": time(instance.last_seen.as_ref()),
+        })).collect::<Vec<_>>(),
         "attributes": serde_json::from_str::<Value>(&worker.attributes_json).unwrap_or(Value::Null),
     })
 }
 
 fn table(workers: &[Worker]) -> Table {
-    let mut table = Table::new(&["ID", "CONNECTED", "LAST SEEN", "ADDRESS", "WORKFLOW", "ACTION"]);
+    let mut table = Table::new(&["ID", "CONNECTED", "LAST SEEN", "ADDRESS", "WORKFLOW", "ACTION", "PROCESSES"]);
     let now = jiff::Timestamp::now();
     for worker in workers {
         table.row([
@@ -41,7 +46,18 @@ fn table(workers: &[Worker]) -> Table {
             worker.address.clone(),
             worker.workflow_id.clone(),
             worker.action_name.clone(),
+            processes(worker),
         ]);
     }
     table
+}
+
+/// How many processes call themselves this worker; where they are, if more than one does.
+fn processes(worker: &Worker) -> String {
+    let addresses: Vec<_> = worker.instances.iter().map(|instance| instance.address.as_str()).collect();
+    match addresses.as_slice() {
+        [] => String::new(),
+        [_] => "1".to_owned(),
+        several => format!("{} (only one may be: {})", several.len(), several.join(", ")),
+    }
 }

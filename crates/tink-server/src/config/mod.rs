@@ -19,6 +19,8 @@ pub use values::{Gateway, Listen, LogFormat};
 
 /// Longest hold that is accepted: proxies and agents in between give up on calls that say nothing for long.
 const HOLD_MAX: Duration = Duration::from_secs(10 * 60);
+/// Longest lease that is accepted: a machine that died and came back without its state waits for so long.
+const LEASE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Smallest message limit: below it, an agent's attributes do not fit.
 const MESSAGE_BYTES_MIN: usize = 64 * 1024;
 
@@ -60,6 +62,12 @@ pub struct Config {
     /// How long a worker's call is held open when there is no work
     #[arg(long, env = "TINK_SERVER_HOLD", value_name = "DURATION", default_value = "50s", value_parser = values::duration)]
     pub hold: Duration,
+
+    /// How long an action stays with the worker process that has it after the last sign of life: an open connection, a call.
+    /// Only then another process with the same worker id gets it. Processes that name no instance (today's Go agent) keep
+    /// it for as long as their connection is open
+    #[arg(long, env = "TINK_SERVER_LEASE", value_name = "DURATION", default_value = "60s", value_parser = values::duration)]
+    pub lease: Duration,
 
     /// How long a stop waits for calls to finish
     #[arg(long, env = "TINK_SERVER_SHUTDOWN_GRACE", value_name = "DURATION", default_value = "5s",
@@ -148,6 +156,7 @@ impl Config {
             insecure: true,
             allow_references: true,
             hold: Duration::from_secs(50),
+            lease: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(5),
             message_bytes_max: 4 * 1024 * 1024,
             connections_max: 10_000,
@@ -211,6 +220,7 @@ impl Config {
         };
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         range("--hold (in seconds)", self.hold.as_secs(), 0, HOLD_MAX.as_secs())?;
+        range("--lease (in seconds)", self.lease.as_secs(), 0, LEASE_MAX.as_secs())?;
         range("--shutdown-grace (in seconds)", self.shutdown_grace.as_secs(), 0, 600)?;
         range("--message-bytes-max", count(self.message_bytes_max), count(MESSAGE_BYTES_MIN), 1 << 30)?;
         range("--connections-max", count(self.connections_max), 1, 1_000_000)?;
@@ -263,8 +273,14 @@ mod tests {
         let (program, embedded) = (parse(&["--insecure"]), Config::embedded());
         embedded.check().unwrap();
         assert_eq!(
-            (program.hold, program.shutdown_grace, program.message_bytes_max, program.connections_max),
-            (embedded.hold, embedded.shutdown_grace, embedded.message_bytes_max, embedded.connections_max)
+            (program.hold, program.lease, program.shutdown_grace, program.message_bytes_max, program.connections_max),
+            (
+                embedded.hold,
+                embedded.lease,
+                embedded.shutdown_grace,
+                embedded.message_bytes_max,
+                embedded.connections_max
+            )
         );
         assert_eq!(
             (program.events_per_workflow, program.events_total),

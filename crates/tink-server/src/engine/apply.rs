@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tink_workflow::{Effect, Event, WorkflowId, step};
+use tink_workflow::{ActionId, CurrentAction, Effect, Event, Next, WorkerId, WorkflowId, next_action, step};
 
-use super::{ATTEMPTS_MAX, Engine, EngineError, record};
+use super::{ATTEMPTS_MAX, Caller, Engine, EngineError, Reported, record};
 use crate::store::{Put, StoredWorkflow};
 
 impl Engine {
@@ -17,6 +17,39 @@ impl Engine {
             };
             if let Some(after) = self.try_apply(before, event).await? {
                 return Ok(after);
+            }
+        }
+        Err(EngineError::Contended(id.clone()))
+    }
+
+    /// Applies a report that asks leave to start the action, if no other process of the worker has the action and is alive; the action is then the
+    /// caller's.
+    pub(super) async fn ask_leave(
+        &self,
+        id: &WorkflowId,
+        worker: &WorkerId,
+        action: &ActionId,
+        event: &Event,
+        caller: &Caller,
+    ) -> Result<Reported, EngineError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(mut before) = self.store.workflow(id).await? else {
+                return Err(EngineError::NoWorkflow(id.clone()));
+            };
+            if let Some(holder) = self.holder_beside(&before.workflow, worker, caller) {
+                return Ok(Reported::Held { holder: holder.to_owned() });
+            }
+            let at_turn =
+                matches!(next_action(&before.workflow, worker), Next::Action(_, at_turn) if at_turn.id == *action);
+            let theirs = |current: &CurrentAction| current.action == *action && current.holder != caller.holder();
+            if at_turn && before.workflow.current.as_ref().is_some_and(theirs) {
+                let holder = caller.holder().to_owned();
+                let taken = Event::Offered { worker: worker.clone(), action: action.clone(), holder };
+                let Some(after) = self.try_apply(before, &taken).await? else { continue };
+                before = after;
+            }
+            if self.try_apply(before, event).await?.is_some() {
+                return Ok(Reported::Acknowledged);
             }
         }
         Err(EngineError::Contended(id.clone()))

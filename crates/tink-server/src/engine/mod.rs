@@ -9,7 +9,9 @@
 //! Nothing is kept in memory that a restart would lose: held calls come again, deadlines are in the store.
 
 mod apply;
+mod caller;
 mod error;
+mod leases;
 mod named;
 mod offer;
 mod presence;
@@ -19,17 +21,20 @@ mod turns;
 mod waiters;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tink_workflow::{Event, Refusal, Report, Timestamp, Workflow, WorkflowId};
+use tink_workflow::{ActionState, Event, Refusal, Report, Timestamp, Workflow, WorkflowId};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::{Created, Put, SharedStore, StoredWorkflow, Tombstone, WorkflowEvent};
 
+pub use caller::{Caller, Line, OpenLine};
 pub use error::EngineError;
+pub use leases::Leases;
 pub use named::{Named, NamedReport};
-pub use offer::Offer;
+pub use offer::{Offer, Offered};
 pub use presence::Presence;
 pub use timer::run_timers;
 pub use waiters::{Waiter, Waiters};
@@ -47,6 +52,11 @@ pub enum Reported {
     Refused(Refusal),
     /// Its workflow was deleted while the action was in this worker's hands.
     Deleted,
+    /// Nobody may start the action but the process of this worker that has it; only RUNNING is answered so.
+    Held {
+        /// The process that has it, as it is written down.
+        holder: String,
+    },
 }
 
 /// Changes workflows and wakes the workers that wait for them.
@@ -58,19 +68,22 @@ pub struct Engine {
     pub waiters: Waiters,
     /// When workers were seen.
     pub presence: Presence,
+    /// Which processes of workers are alive.
+    pub leases: Leases,
     /// Told when a deadline may have come nearer.
     deadlines_changed: Notify,
 }
 
 impl Engine {
-    /// An engine over `store`.
-    pub fn new(store: SharedStore, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+    /// An engine over `store`, whose leases run out `lease` after the last sign of life.
+    pub fn new(store: SharedStore, clock: Arc<dyn Clock>, metrics: Metrics, lease: Duration) -> Self {
         Self {
             store,
             clock,
             metrics,
             waiters: Waiters::default(),
             presence: Presence::default(),
+            leases: Leases::new(lease),
             deadlines_changed: Notify::new(),
         }
     }
@@ -80,33 +93,48 @@ impl Engine {
         self.clock.now()
     }
 
-    /// Takes a worker's report of an action.
+    /// Takes a worker's report of an action, which comes from the process `caller`. RUNNING asks leave, and only the
+    /// process that has the action gets it, or one that takes it over from a process that is not alive. A result is
+    /// taken from any.
     ///
     /// # Errors
     /// [`EngineError::NoWorkflow`] for a workflow that never was, [`EngineError::Store`] when it could not be stored.
-    pub async fn report(&self, id: &WorkflowId, report: Report) -> Result<Reported, EngineError> {
-        self.hear(id, report, Event::Reported).await
+    pub async fn report(&self, id: &WorkflowId, report: Report, caller: &Caller) -> Result<Reported, EngineError> {
+        self.hear(id, report, caller, Event::Reported).await
     }
 
-    /// Takes a worker's word that it is about to start an action that ends its machine.
+    /// Takes a worker's word that it is about to start an action that ends its machine, which asks leave as RUNNING does.
     ///
     /// # Errors
     /// As [`Engine::report`].
-    pub async fn leaving(&self, id: &WorkflowId, report: Report) -> Result<Reported, EngineError> {
-        self.hear(id, report, Event::Leaving).await
+    pub async fn leaving(&self, id: &WorkflowId, report: Report, caller: &Caller) -> Result<Reported, EngineError> {
+        self.hear(id, report, caller, Event::Leaving).await
     }
 
     async fn hear(
         &self,
         id: &WorkflowId,
         report: Report,
+        caller: &Caller,
         event: impl FnOnce(Report) -> Event,
     ) -> Result<Reported, EngineError> {
         let tombstone =
             Tombstone { workflow: id.clone(), worker: report.worker.clone(), action: report.action.clone() };
         let (worker, action, said) = (report.worker.clone(), report.action.clone(), report.state);
-        let refusal = match self.apply(id, &event(report)).await {
-            Ok(_) => return Ok(Reported::Acknowledged),
+        let event = event(report);
+        let applied = if said == ActionState::Running || matches!(event, Event::Leaving(_)) {
+            self.ask_leave(id, &worker, &action, &event, caller).await
+        } else {
+            self.apply(id, &event).await.map(|_| Reported::Acknowledged)
+        };
+        let refusal = match applied {
+            Ok(Reported::Held { holder }) => {
+                tracing::warn!(workflow = %id, %action, %worker, caller = caller.holder(), holder,
+                    "an action is not started: another process of this worker has it");
+                self.metrics.reports_refused.inc();
+                return Ok(Reported::Held { holder });
+            }
+            Ok(done) => return Ok(done),
             Err(EngineError::Refused(refusal)) => refusal,
             Err(EngineError::NoWorkflow(id)) => {
                 return if self.store.is_tombstone(&tombstone).await? {

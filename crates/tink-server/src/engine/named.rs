@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tink_workflow::{Action, ActionState, Report, Task, Timestamp, Workflow, WorkflowId};
 
-use super::{Engine, EngineError, Reported};
+use super::{Caller, Engine, EngineError, Reported};
 
 /// What such a worker says. It has no clock on the wire: times are the server's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,12 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::report`].
-    pub async fn report_named(&self, id: &WorkflowId, said: NamedReport) -> Result<Named, EngineError> {
+    pub async fn report_named(
+        &self,
+        id: &WorkflowId,
+        said: NamedReport,
+        caller: &Caller,
+    ) -> Result<Named, EngineError> {
         let Some(stored) = self.store.workflow(id).await? else {
             tracing::warn!(workflow = %id, task = said.task, action = said.action, said = %said.state,
                 "report of a workflow that is not here");
@@ -57,7 +62,7 @@ impl Engine {
             }
         };
         let report = to_report(task, action, said, self.now());
-        self.report(id, report).await.map(Named::Reported)
+        self.report(id, report, caller).await.map(Named::Reported)
     }
 }
 

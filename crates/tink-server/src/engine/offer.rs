@@ -2,7 +2,7 @@
 
 use tink_workflow::{Event, Next, WorkerId, Workflow, next_action};
 
-use super::{ATTEMPTS_MAX, Engine, EngineError};
+use super::{ATTEMPTS_MAX, Caller, Engine, EngineError};
 use crate::store::StoredWorkflow;
 
 /// An action for a worker, noted in its workflow as given out.
@@ -16,38 +16,82 @@ pub struct Offer {
     pub action: usize,
 }
 
+/// What a worker that asks for work gets now.
+#[derive(Clone, Debug)]
+pub enum Offered {
+    /// This.
+    Action(Box<Offer>),
+    /// Nothing.
+    Nothing,
+    /// Nothing, for another process of this worker has an action and is alive.
+    Held {
+        /// The other process, as it is written down.
+        holder: String,
+        /// Where it called from last; empty when it is not known.
+        address: String,
+    },
+}
+
 impl Engine {
-    /// The action that `worker` gets now, if any.
+    /// What `worker` gets now, which calls as the process `caller`.
     ///
     /// Workflows that ended never hide others. Of several, the one at which the worker has begun comes first, then the
-    /// oldest: a worker finishes one workflow before it starts the next, also over a restart of either side.
+    /// oldest: a worker finishes one workflow before it starts the next, also over a restart of either side. While another
+    /// process of this worker has begun a task and is alive, this one gets nothing at all.
     ///
     /// # Errors
     /// [`EngineError::Store`] when the offer could not be stored.
-    pub async fn offer(&self, worker: &WorkerId) -> Result<Option<Offer>, EngineError> {
+    pub async fn offer(&self, worker: &WorkerId, caller: &Caller) -> Result<Offered, EngineError> {
         for _ in 0..ATTEMPTS_MAX {
             let open = self.store.open_workflows_of(worker).await?;
-            if let Some(left) = open.iter().find(|stored| has_left(stored, worker)).cloned() {
+            // An action that was to end its machine has done so when its worker asks for work, with its memory or without.
+            if let Some(left) = open.iter().find(|stored| self.has_left(stored, worker, caller)).cloned() {
                 self.try_apply(left, &Event::Returned { worker: worker.clone() }).await?;
                 continue;
             }
-            let Some((stored, task, action)) = choose(open, worker) else { return Ok(None) };
+            if let Some(holder) = open.iter().find_map(|stored| self.holder_beside(&stored.workflow, worker, caller)) {
+                let address = self.leases.address(worker, holder);
+                self.say_passed_over(worker, caller, holder, &address);
+                return Ok(Offered::Held { holder: holder.to_owned(), address });
+            }
+            self.leases.pass_over(worker, caller, false);
+            let Some((stored, task, action)) = choose(open, worker) else { return Ok(Offered::Nothing) };
             let id = stored.workflow.tasks[task].actions[action].id.clone();
-            let offered = Event::Offered { worker: worker.clone(), action: id };
+            let holder = caller.holder().to_owned();
+            let offered = Event::Offered { worker: worker.clone(), action: id, holder };
             match self.try_apply(stored, &offered).await {
-                Ok(Some(stored)) => return Ok(Some(Offer { stored, task, action })),
+                Ok(Some(stored)) => return Ok(Offered::Action(Box::new(Offer { stored, task, action }))),
                 // Changed meanwhile: look again.
                 Ok(None) | Err(EngineError::Refused(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        Ok(Offered::Nothing)
     }
-}
 
-/// Whether the worker was to end its machine. It asks for work, so it has, and is back.
-pub(super) fn has_left(stored: &StoredWorkflow, worker: &WorkerId) -> bool {
-    matches!(next_action(&stored.workflow, worker), Next::Leaving(..))
+    /// Whether an action of this worker was to end its machine, and its process is back, or gone and another one is here.
+    pub(super) fn has_left(&self, stored: &StoredWorkflow, worker: &WorkerId, caller: &Caller) -> bool {
+        let holder = stored.workflow.current.as_ref().map_or("", |current| current.holder.as_str());
+        matches!(next_action(&stored.workflow, worker), Next::Leaving(..))
+            && (holder == caller.holder() || !self.leases.is_connected(worker, holder))
+    }
+
+    /// The process of this worker, other than `caller`, that has begun the task at its turn and is alive.
+    pub fn holder_beside<'w>(&self, workflow: &'w Workflow, worker: &WorkerId, caller: &Caller) -> Option<&'w str> {
+        let (Next::Action(task, _) | Next::Leaving(task, _)) = next_action(workflow, worker) else { return None };
+        let current = workflow.current.as_ref().filter(|_| has_begun(workflow, task, worker))?;
+        let other = current.holder != caller.holder() && self.leases.is_alive(worker, &current.holder);
+        other.then_some(current.holder.as_str())
+    }
+
+    pub(super) fn say_passed_over(&self, worker: &WorkerId, caller: &Caller, holder: &str, address: &str) {
+        if self.leases.pass_over(worker, caller, true) {
+            tracing::warn!(
+                %worker, caller = caller.holder(), caller_address = caller.address(), holder, holder_address = address,
+                "two processes call themselves this worker; the second one gets no work while the first one lives"
+            );
+        }
+    }
 }
 
 /// The workflow whose turn it is (of those given, oldest first), and the places of its task and action.

@@ -19,10 +19,11 @@ pub fn events(workflow: &Workflow, event: &Event, effects: &[Effect], now: Times
         state,
     };
     let mut all = Vec::new();
-    if let Event::Offered { worker, action } = event
+    if let Event::Offered { worker, action, holder } = event
         && let Some((task, action)) = workflow.action(action)
     {
-        let message = format!("{} given to its worker", place(task, action));
+        let by = if holder.is_empty() { String::new() } else { format!(" ({holder})") };
+        let message = format!("{} given to its worker{by}", place(task, action));
         let worker = Some(worker.clone());
         all.push(WorkflowEvent {
             worker,
@@ -70,11 +71,11 @@ pub fn events(workflow: &Workflow, event: &Event, effects: &[Effect], now: Times
 
 /// One line a state change.
 pub fn log(workflow: &Workflow, event: &Event, effects: &[Effect]) {
-    if let Event::Offered { worker, action } = event
+    if let Event::Offered { worker, action, holder } = event
         && let Some((task, action)) = workflow.action(action)
     {
         let (task, name) = (&task.name, &action.spec.name);
-        tracing::info!(workflow = %workflow.id, task, action = name, action_id = %action.id, %worker, "action given out");
+        tracing::info!(workflow = %workflow.id, task, action = name, action_id = %action.id, %worker, holder, "action given out");
     }
     for effect in effects {
         match effect {

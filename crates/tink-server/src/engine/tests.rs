@@ -18,7 +18,7 @@ fn store() -> SharedStore {
 
 fn engine(store: SharedStore) -> (Engine, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new());
-    (Engine::new(store, Arc::clone(&clock) as Arc<dyn Clock>, Metrics::new()), clock)
+    (Engine::new(store, Arc::clone(&clock) as Arc<dyn Clock>, Metrics::new(), LEASE), clock)
 }
 
 fn report(worker: &WorkerId, action: &ActionId, state: ActionState) -> Report {
@@ -38,6 +38,21 @@ fn offered(offer: &Offer) -> (WorkflowId, WorkerId, ActionId) {
     (offer.stored.workflow.id.clone(), task.worker.clone(), task.actions[offer.action].id.clone())
 }
 
+const LEASE: Duration = Duration::from_secs(60);
+
+fn action_of(offered: Offered) -> Option<Offer> {
+    match offered {
+        Offered::Action(offer) => Some(*offer),
+        Offered::Nothing => None,
+        Offered::Held { holder, .. } => panic!("held by {holder}"),
+    }
+}
+
+/// Asks for work as a process of which nothing is known.
+async fn ask(engine: &Engine, name: &str) -> Option<Offer> {
+    action_of(engine.offer(&worker(name), &Caller::default()).await.unwrap())
+}
+
 async fn state(engine: &Engine, name: &str) -> WorkflowState {
     engine.store.workflow(&id(name)).await.unwrap().unwrap().workflow.state
 }
@@ -52,10 +67,10 @@ async fn a_global_timeout_ends_a_workflow_also_after_a_restart() {
     let store = store();
     let (first, clock) = engine(Arc::clone(&store));
     first.create(workflow("w", 0, &[("m", 1)]), String::new()).await.unwrap();
-    let (id, m, action) = offered(&first.offer(&worker("m")).await.unwrap().unwrap());
-    first.report(&id, report(&m, &action, ActionState::Running)).await.unwrap();
+    let (id, m, action) = offered(&ask(&first, "m").await.unwrap());
+    first.report(&id, report(&m, &action, ActionState::Running), &Caller::default()).await.unwrap();
     drop(first);
-    let second = Engine::new(store, Arc::clone(&clock) as Arc<dyn Clock>, Metrics::new());
+    let second = Engine::new(store, Arc::clone(&clock) as Arc<dyn Clock>, Metrics::new(), LEASE);
     let mut feed = second.store.subscribe();
     let stop = CancellationToken::new();
     let ended = async {
@@ -72,7 +87,7 @@ async fn a_global_timeout_ends_a_workflow_also_after_a_restart() {
     };
     tokio::join!(run_timers(&second, stop.clone()), ended);
     // What the worker still had to say is recorded with its action; the workflow stays as it ended.
-    second.report(&id, report(&m, &action, ActionState::Success)).await.unwrap();
+    second.report(&id, report(&m, &action, ActionState::Success), &Caller::default()).await.unwrap();
     assert_eq!(state(&second, "w").await, WorkflowState::Timeout);
 }
 
@@ -82,8 +97,8 @@ async fn a_timer_that_sleeps_learns_of_a_new_deadline() {
     let stop = CancellationToken::new();
     let scenario = async {
         engine.create(workflow("w", 0, &[("m", 1)]), String::new()).await.unwrap();
-        let (id, m, action) = offered(&engine.offer(&worker("m")).await.unwrap().unwrap());
-        engine.report(&id, report(&m, &action, ActionState::Running)).await.unwrap();
+        let (id, m, action) = offered(&ask(&engine, "m").await.unwrap());
+        engine.report(&id, report(&m, &action, ActionState::Running), &Caller::default()).await.unwrap();
         let mut feed = engine.store.subscribe();
         clock.advance(100);
         assert_eq!(feed.recv().await.unwrap().event.state, "TIMEOUT");
@@ -96,10 +111,11 @@ async fn a_timer_that_sleeps_learns_of_a_new_deadline() {
 async fn of_contradicting_reports_at_once_one_stands() {
     let (engine, _) = engine(store());
     engine.create(workflow("w", 0, &[("m", 1)]), String::new()).await.unwrap();
-    let (id, m, action) = offered(&engine.offer(&worker("m")).await.unwrap().unwrap());
-    engine.report(&id, report(&m, &action, ActionState::Running)).await.unwrap();
+    let (id, m, action) = offered(&ask(&engine, "m").await.unwrap());
+    engine.report(&id, report(&m, &action, ActionState::Running), &Caller::default()).await.unwrap();
     let ends = [ActionState::Success, ActionState::Failed, ActionState::Timeout];
-    let reports = (0..24).map(|nth| engine.report(&id, report(&m, &action, ends[nth % 3])));
+    let nobody = Caller::default();
+    let reports = (0..24).map(|nth| engine.report(&id, report(&m, &action, ends[nth % 3]), &nobody));
     let done = futures_util::future::join_all(reports).await;
     let acknowledged = done.iter().filter(|done| matches!(done, Ok(Reported::Acknowledged))).count();
     let refused = done.iter().filter(|done| matches!(done, Ok(Reported::Refused(_)))).count();
@@ -111,18 +127,21 @@ async fn of_contradicting_reports_at_once_one_stands() {
 async fn the_result_of_a_deleted_action_is_known_also_when_the_name_is_used_again() {
     let (engine, _) = engine(store());
     engine.create(workflow("w", 0, &[("m", 2)]), String::new()).await.unwrap();
-    let (id, m, action) = offered(&engine.offer(&worker("m")).await.unwrap().unwrap());
-    engine.report(&id, report(&m, &action, ActionState::Running)).await.unwrap();
+    let (id, m, action) = offered(&ask(&engine, "m").await.unwrap());
+    engine.report(&id, report(&m, &action, ActionState::Running), &Caller::default()).await.unwrap();
     engine.delete(&id).await.unwrap();
     let success = || report(&m, &action, ActionState::Success);
-    assert_eq!(engine.report(&id, success()).await.unwrap(), Reported::Deleted);
+    assert_eq!(engine.report(&id, success(), &Caller::default()).await.unwrap(), Reported::Deleted);
     engine.create(workflow("w", 5, &[("m", 1)]), String::new()).await.unwrap();
-    assert_eq!(engine.report(&id, success()).await.unwrap(), Reported::Deleted);
+    assert_eq!(engine.report(&id, success(), &Caller::default()).await.unwrap(), Reported::Deleted);
     assert_eq!(state(&engine, "w").await, WorkflowState::Pending);
     let stranger = report(&worker("n"), &action, ActionState::Success);
-    assert!(matches!(engine.report(&id, stranger).await, Ok(Reported::Refused(Refusal::UnknownAction { .. }))));
+    assert!(matches!(
+        engine.report(&id, stranger, &Caller::default()).await,
+        Ok(Reported::Refused(Refusal::UnknownAction { .. }))
+    ));
     let other = WorkflowId::parse("default/other").unwrap();
-    assert!(matches!(engine.report(&other, success()).await, Err(EngineError::NoWorkflow(_))));
+    assert!(matches!(engine.report(&other, success(), &Caller::default()).await, Err(EngineError::NoWorkflow(_))));
 }
 
 #[tokio::test]
@@ -133,12 +152,86 @@ async fn what_is_offered_is_woken_for() {
     let (m, n) = (wake("m"), wake("n"));
     engine.create(workflow("w", 0, &[("m", 1), ("n", 1)]), String::new()).await.unwrap();
     tokio::join!(m, n);
-    let (id, m, action) = offered(&engine.offer(&worker("m")).await.unwrap().unwrap());
-    assert!(engine.offer(&worker("n")).await.unwrap().is_none(), "not yet");
+    let (id, m, action) = offered(&ask(&engine, "m").await.unwrap());
+    assert!(ask(&engine, "n").await.is_none(), "not yet");
     let n = wake("n");
-    engine.report(&id, report(&m, &action, ActionState::Success)).await.unwrap();
+    engine.report(&id, report(&m, &action, ActionState::Success), &Caller::default()).await.unwrap();
     n.await;
-    assert!(engine.offer(&worker("n")).await.unwrap().is_some());
+    assert!(ask(&engine, "n").await.is_some());
+}
+
+/// A process of a worker, over a connection of its own.
+fn process(instance: Option<&str>, line: &OpenLine) -> Caller {
+    Caller::new(instance, Some(line.line()), "here")
+}
+
+/// Asks for work as this process; the action, or who has it.
+async fn ask_as(engine: &Engine, caller: &Caller) -> Result<ActionId, Option<String>> {
+    engine.leases.note(&worker("m"), caller, engine.now());
+    match engine.offer(&worker("m"), caller).await.unwrap() {
+        Offered::Action(offer) => Ok(offered(&offer).2),
+        Offered::Nothing => Err(None),
+        Offered::Held { holder, .. } => Err(Some(holder)),
+    }
+}
+
+fn line(name: &str) -> OpenLine {
+    OpenLine::new(name.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_process_gets_nothing_before_the_lease_of_the_first_one_runs_out() {
+    let (engine, _) = engine(store());
+    engine.create(workflow("w", 0, &[("m", 2)]), String::new()).await.unwrap();
+    engine.create(workflow("x", 1, &[("m", 1)]), String::new()).await.unwrap();
+    let (first_line, second_line) = (line("1"), line("2"));
+    let (first, second) = (process(Some("a"), &first_line), process(Some("b"), &second_line));
+    let action = ask_as(&engine, &first).await.unwrap();
+    let held = Err(Some("instance a".to_owned()));
+    assert_eq!(ask_as(&engine, &second).await, held, "neither the action nor one of another workflow");
+    // RUNNING asks leave, which only the holder gets; a result is taken from anybody.
+    let running = || report(&worker("m"), &action, ActionState::Running);
+    let refused = engine.report(&id("w"), running(), &second).await.unwrap();
+    assert_eq!(refused, Reported::Held { holder: "instance a".to_owned() });
+    assert_eq!(engine.report(&id("w"), running(), &first).await.unwrap(), Reported::Acknowledged);
+    let success = report(&worker("m"), &action, ActionState::Success);
+    assert_eq!(engine.report(&id("w"), success, &second).await.unwrap(), Reported::Acknowledged);
+    assert_eq!(ask_as(&engine, &second).await, held, "a task is finished where it was begun");
+    drop(first_line);
+    tokio::time::advance(LEASE - Duration::from_secs(1)).await;
+    assert_eq!(ask_as(&engine, &second).await, held);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let next = ask_as(&engine, &second).await.unwrap();
+    assert_ne!(next, action);
+    assert_eq!(ask_as(&engine, &first).await, Err(Some("instance b".to_owned())), "now the other one has it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_comes_back_gets_its_own_action_at_once_also_from_a_server_that_was_restarted() {
+    let store = store();
+    let (before, clock) = engine(Arc::clone(&store));
+    before.create(workflow("w", 0, &[("m", 1)]), String::new()).await.unwrap();
+    let lines = ["1", "2", "3"].map(line);
+    let action = ask_as(&before, &process(Some("a"), &lines[0])).await.unwrap();
+    assert_eq!(ask_as(&before, &process(Some("a"), &lines[1])).await, Ok(action.clone()), "another connection");
+    let after = Engine::new(store, clock as Arc<dyn Clock>, Metrics::new(), LEASE);
+    let held = Err(Some("instance a".to_owned()));
+    assert_eq!(ask_as(&after, &process(Some("b"), &lines[2])).await, held, "a start ends no lease");
+    assert_eq!(ask_as(&after, &process(Some("a"), &lines[1])).await, Ok(action.clone()));
+    tokio::time::advance(LEASE).await;
+    assert_eq!(ask_as(&after, &process(Some("b"), &lines[2])).await, held, "it is connected");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_names_no_instance_holds_its_action_while_it_is_connected() {
+    let (engine, _) = engine(store());
+    engine.create(workflow("w", 0, &[("m", 1)]), String::new()).await.unwrap();
+    let (first, second) = (line("1"), line("2"));
+    let action = ask_as(&engine, &process(None, &first)).await.unwrap();
+    tokio::time::advance(10 * LEASE).await;
+    assert_eq!(ask_as(&engine, &process(None, &second)).await, Err(Some("connection 1".to_owned())));
+    drop(first);
+    assert_eq!(ask_as(&engine, &process(None, &second)).await, Ok(action));
 }
 
 /// Calls again until the store is well, as every client does.
@@ -154,6 +247,7 @@ async fn insist<T, F: Future<Output = Result<T, EngineError>>>(mut call: impl Fn
 
 /// Two workers, four actions, from create to SUCCESS; every failed call is made again.
 async fn run_to_success(engine: &Engine) {
+    let nobody = Caller::default();
     match insist(|| engine.create(workflow("w", 0, &[("m", 2), ("n", 2)]), String::new())).await {
         // The first attempt was done, its answer lost.
         Ok(_) | Err(EngineError::Exists(_)) => {}
@@ -161,15 +255,15 @@ async fn run_to_success(engine: &Engine) {
     }
     for name in ["m", "m", "n", "n"] {
         let asking = worker(name);
-        let offer = insist(|| engine.offer(&asking)).await.unwrap().expect("work for it");
+        let offer = action_of(insist(|| engine.offer(&asking, &nobody)).await.unwrap()).expect("work for it");
         let (id, worker, action) = offered(&offer);
         for said in [ActionState::Running, ActionState::Success] {
-            let done = insist(|| engine.report(&id, report(&worker, &action, said))).await.unwrap();
+            let done = insist(|| engine.report(&id, report(&worker, &action, said), &nobody)).await.unwrap();
             assert_eq!(done, Reported::Acknowledged);
         }
     }
     let asking = worker("n");
-    assert_eq!(insist(|| engine.offer(&asking)).await.unwrap().map(|offer| offered(&offer)), None);
+    assert_eq!(action_of(insist(|| engine.offer(&asking, &nobody)).await.unwrap()).map(|offer| offered(&offer)), None);
 }
 
 #[tokio::test]
@@ -240,7 +334,7 @@ impl Memory {
             }
             Happening::Ask(nth) => {
                 let asking = worker(&format!("m{nth}"));
-                if let Some(offer) = engine.offer(&asking).await.unwrap() {
+                if let Some(offer) = ask(engine, asking.as_str()).await {
                     let given = offered(&offer);
                     assert_eq!(given.1, asking);
                     let workflow = &offer.stored.workflow;
@@ -257,7 +351,8 @@ impl Memory {
                 let (id, own_worker, action) = self.given[which % self.given.len()].clone();
                 let speaker = if *own { own_worker } else { worker("stranger") };
                 let states = [ActionState::Running, ActionState::Success, ActionState::Failed, ActionState::Timeout];
-                let done = engine.report(&id, report(&speaker, &action, states[usize::from(*said)])).await;
+                let done =
+                    engine.report(&id, report(&speaker, &action, states[usize::from(*said)]), &Caller::default()).await;
                 assert!(matches!(done, Ok(_) | Err(EngineError::NoWorkflow(_))), "{done:?}");
                 assert!(
                     *own || !matches!(done, Ok(Reported::Acknowledged | Reported::Deleted)),

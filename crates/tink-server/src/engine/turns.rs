@@ -2,8 +2,7 @@
 
 use tink_workflow::{Event, Next, WorkerId, Workflow, next_action};
 
-use super::offer::has_left;
-use super::{Engine, EngineError};
+use super::{Caller, Engine, EngineError};
 use crate::store::StoredWorkflow;
 
 /// Workflows told to one worker at once: it works through them one after another, and asks again then.
@@ -11,27 +10,33 @@ const TURNS_MAX: usize = 64;
 
 impl Engine {
     /// The workflows in which it is `worker`'s turn, each with its action noted as given out: those it has begun first, then
-    /// the oldest.
+    /// the oldest. None, while another process of this worker has begun a task and is alive.
     ///
     /// # Errors
     /// [`EngineError::Store`] when that could not be stored.
-    pub async fn turns(&self, worker: &WorkerId) -> Result<Vec<StoredWorkflow>, EngineError> {
+    pub async fn turns(&self, worker: &WorkerId, caller: &Caller) -> Result<Vec<StoredWorkflow>, EngineError> {
         let mut open = self.store.open_workflows_of(worker).await?;
-        if open.iter().any(|stored| has_left(stored, worker)) {
+        if open.iter().any(|stored| self.has_left(stored, worker, caller)) {
             for left in open {
-                if has_left(&left, worker) {
+                if self.has_left(&left, worker, caller) {
                     self.try_apply(left, &Event::Returned { worker: worker.clone() }).await?;
                 }
             }
             open = self.store.open_workflows_of(worker).await?;
         }
+        if let Some(holder) = open.iter().find_map(|stored| self.holder_beside(&stored.workflow, worker, caller)) {
+            let address = self.leases.address(worker, holder);
+            self.say_passed_over(worker, caller, holder, &address);
+            return Ok(Vec::new());
+        }
+        self.leases.pass_over(worker, caller, false);
         open.retain(|stored| matches!(next_action(&stored.workflow, worker), Next::Action(..)));
         // Stable: the oldest first among equals.
         open.sort_by_key(|stored| !has_begun(&stored.workflow, worker));
         open.truncate(TURNS_MAX);
         let mut turns = Vec::with_capacity(open.len());
         for stored in open {
-            turns.extend(self.give_out(stored, worker).await?);
+            turns.extend(self.give_out(stored, worker, caller).await?);
         }
         Ok(turns)
     }
@@ -41,11 +46,16 @@ impl Engine {
         &self,
         mut stored: StoredWorkflow,
         worker: &WorkerId,
+        caller: &Caller,
     ) -> Result<Option<StoredWorkflow>, EngineError> {
         for _ in 0..super::ATTEMPTS_MAX {
             let Next::Action(_, action) = next_action(&stored.workflow, worker) else { return Ok(None) };
             let id = stored.workflow.id.clone();
-            let offered = Event::Offered { worker: worker.clone(), action: action.id.clone() };
+            let offered = Event::Offered {
+                worker: worker.clone(),
+                action: action.id.clone(),
+                holder: caller.holder().to_owned(),
+            };
             match self.try_apply(stored, &offered).await {
                 Ok(Some(stored)) => return Ok(Some(stored)),
                 // Changed meanwhile: look again.

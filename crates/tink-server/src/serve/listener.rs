@@ -15,8 +15,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
+use ulid::Ulid;
 
 use super::tls::Tls;
+use crate::engine::OpenLine;
 use crate::services::Peer;
 
 /// A client that says nothing does not keep a place for longer.
@@ -28,6 +30,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 pub struct Connection {
     io: Io,
     peer: SocketAddr,
+    /// Closed when the connection is dropped.
+    open: OpenLine,
     _place: OwnedSemaphorePermit,
 }
 
@@ -39,7 +43,7 @@ enum Io {
 impl Connected for Connection {
     type ConnectInfo = Peer;
     fn connect_info(&self) -> Peer {
-        Peer(self.peer)
+        Peer { address: self.peer, line: self.open.line() }
     }
 }
 
@@ -68,8 +72,9 @@ pub async fn accept(
         let (tls, ready) = (tls.clone(), ready.clone());
         handshakes.spawn(async move {
             if let Some(io) = handshake(stream, peer, tls).await {
+                let open = OpenLine::new(Ulid::new().to_string());
                 // Fails when the server stops.
-                let _ = ready.send(Ok(Connection { io, peer, _place: place })).await;
+                let _ = ready.send(Ok(Connection { io, peer, open, _place: place })).await;
             }
         });
     }

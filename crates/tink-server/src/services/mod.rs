@@ -14,17 +14,32 @@ pub mod v2025;
 use tonic::Status;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 
-use crate::engine::EngineError;
+use crate::engine::{Caller, EngineError, Line};
 
 pub use proto_workflow_service::ProtoWorkflowService;
 
-/// The address a call came from, put into its extensions by the listener.
+/// What a worker calls its instance in, as metadata of every call.
+pub const INSTANCE_METADATA: &str = "tink-worker-instance";
+
+/// Where a call came from, put into its extensions by the listener.
 #[derive(Clone, Debug)]
-pub struct Peer(pub std::net::SocketAddr);
+pub struct Peer {
+    /// The address.
+    pub address: std::net::SocketAddr,
+    /// The connection.
+    pub line: Line,
+}
+
+/// Which process calls.
+pub fn caller_of<T>(request: &tonic::Request<T>) -> Caller {
+    let instance = request.metadata().get(INSTANCE_METADATA).and_then(|value| value.to_str().ok());
+    let line = request.extensions().get::<Peer>().map(|peer| peer.line.clone());
+    Caller::new(instance, line, &address_of(request))
+}
 
 /// The caller's address as text, empty when unknown.
 pub fn address_of<T>(request: &tonic::Request<T>) -> String {
-    request.extensions().get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default()
+    request.extensions().get::<Peer>().map(|peer| peer.address.to_string()).unwrap_or_default()
 }
 
 /// Says in an answer that is OK why nothing changed, for those who look.

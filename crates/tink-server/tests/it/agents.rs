@@ -121,3 +121,40 @@ async fn a_repeated_report_is_acknowledged_and_a_contradicting_one_changes_nothi
     assert_eq!(world.workflow("w").await, before);
     assert_eq!(world.events("w").await.last().unwrap().kind, "refused");
 }
+
+/// GetAction of a worker that names its instance.
+async fn next_as(channel: &tonic::transport::Channel, instance: &str) -> Result<String, tonic::Status> {
+    let request = tink_proto::v2025::ActionRequest { agent_id: Some("m1".into()), agent_attributes: None };
+    let mut request = tonic::Request::new(request);
+    request.metadata_mut().insert("tink-worker-instance", instance.parse().unwrap());
+    let mut client = tink_proto::v2025::workflow_service_client::WorkflowServiceClient::new(channel.clone());
+    client.get_action(request).await.map(|answer| answer.into_inner().name.unwrap())
+}
+
+#[tokio::test]
+async fn a_second_process_with_the_same_id_is_told_who_has_the_action() {
+    let world = world_with(Config { hold: Duration::from_millis(20), ..Config::embedded() }).await;
+    world.create("w", &[("m1", &["a"])]).await;
+    let (first, second) = (world.channel.clone(), crate::world::connect(&world.running).await);
+    assert_eq!(next_as(&first, "one").await.unwrap(), "a");
+    let status = next_as(&second, "two").await.unwrap_err();
+    assert_eq!(status.get_details_precondition_failure().unwrap().violations[0].r#type, NO_ACTION_AVAILABLE);
+    assert!(status.metadata().get("tink-held-by").unwrap().to_str().unwrap().starts_with("instance one at 127."));
+    let listed = world.workers().list(tink_proto::admin::ListWorkersRequest {}).await.unwrap().into_inner().workers;
+    let ids: Vec<_> = listed[0].instances.iter().map(|instance| instance.id.as_str()).collect();
+    assert_eq!(ids, ["instance one", "instance two"]);
+    assert_eq!(next_as(&second, "one").await.unwrap(), "a", "the same process over another connection");
+}
+
+#[tokio::test]
+async fn an_agent_that_names_no_instance_keeps_its_action_until_its_connection_is_closed() {
+    let world = world_with(Config { hold: Duration::from_millis(20), ..Config::embedded() }).await;
+    world.create("w", &[("m1", &["a"])]).await;
+    let first = crate::world::Agent { channel: crate::world::connect(&world.running).await };
+    assert!(first.next("m1").await.is_ok());
+    let status = world.next("m1").await.unwrap_err();
+    assert!(status.metadata().get("tink-held-by").unwrap().to_str().unwrap().starts_with("connection "));
+    drop(first);
+    // The end of a connection reaches the server soon, not at once.
+    while world.next("m1").await.is_err() {}
+}

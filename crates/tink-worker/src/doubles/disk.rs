@@ -1,13 +1,13 @@
 //! A real directory without syncs, whose calls fail or stop at a step.
 
-use std::fs;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Steps;
 use super::fault::Hit;
-use crate::Disk;
+use crate::{Disk, DiskFile, RealDisk};
 
 #[derive(Debug)]
 pub(crate) struct FaultyDisk(pub(crate) Arc<Steps>);
@@ -17,76 +17,93 @@ fn full(_hit: Hit) -> io::Error {
 }
 
 impl FaultyDisk {
-    fn around(&self, name: &str, effect: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    fn around<T>(&self, name: &str, effect: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.0.step_now(&format!("before {name}")).map_err(full)?;
-        effect()?;
-        self.0.step_now(&format!("after {name}")).map_err(full)
+        let done = effect()?;
+        self.0.step_now(&format!("after {name}")).map_err(full)?;
+        Ok(done)
     }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Disk for FaultyDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.around("create_dir", || fs::create_dir_all(path))
+        self.around("create_dir", || RealDisk.create_dir(path))
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let temporary = path.with_extension("tmp");
-        self.0.step_now(&format!("before write {}", file_name(path))).map_err(full)?;
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let name = name_of(path);
+        self.0.step_now(&format!("create {name}")).map_err(full)?;
         if self.0.is_full() {
             return Err(full(Hit));
         }
-        fs::write(&temporary, &bytes[..bytes.len() / 2])?;
-        self.0.step_now(&format!("inside write {}", file_name(path))).map_err(full)?;
-        fs::write(&temporary, bytes)?;
-        fs::rename(&temporary, path)?;
-        self.0.step_now(&format!("after write {}", file_name(path))).map_err(full)
+        Ok(Box::new(Halves { file: RealDisk.create(path)?, name, steps: Arc::clone(&self.0) }))
+    }
+
+    fn append(&self, path: &Path, keep: u64) -> io::Result<Box<dyn DiskFile>> {
+        self.0.step_now("append").map_err(full)?;
+        Ok(Box::new(Halves { file: RealDisk.append(path, keep)?, name: name_of(path), steps: Arc::clone(&self.0) }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.around("rename", || fs::rename(from, to))
+        self.around(&format!("rename {}", name_of(to)), || RealDisk.rename(from, to))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.around("remove_dir", || fs::remove_dir_all(path).or_else(gone))
+        self.around("remove_dir", || RealDisk.remove_dir(path))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.around("remove_file", || fs::remove_file(path).or_else(gone))
+        self.around("remove_file", || RealDisk.remove_file(path))
     }
 
-    fn append(&self, path: &Path, keep: u64) -> io::Result<Box<dyn Write + Send>> {
-        self.0.step_now("append").map_err(full)?;
-        let file = crate::RealDisk.append(path, keep)?;
-        Ok(Box::new(Appender { file, steps: Arc::clone(&self.0) }))
+    fn sync_dir(&self, _path: &Path) -> io::Result<()> {
+        self.0.step_now("sync_dir").map_err(full)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        RealDisk.list(path)
+    }
+
+    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+        RealDisk.read(path, bytes_max)
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        RealDisk.len(path)
     }
 }
 
-fn gone(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+/// The name that a file has or is about to get.
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    name.strip_suffix(".tmp").unwrap_or(&name).to_owned()
 }
 
 /// Writes in two halves with a step between them.
-struct Appender {
-    file: Box<dyn Write + Send>,
+struct Halves {
+    file: Box<dyn DiskFile>,
+    name: String,
     steps: Arc<Steps>,
 }
 
-impl Write for Appender {
+impl Write for Halves {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.steps.step_now("before log write").map_err(full)?;
+        self.steps.step_now(&format!("before write {}", self.name)).map_err(full)?;
         let half = bytes.len() / 2;
         self.file.write_all(&bytes[..half])?;
-        self.steps.step_now("inside log write").map_err(full)?;
+        self.steps.step_now(&format!("inside write {}", self.name)).map_err(full)?;
         self.file.write_all(&bytes[half..])?;
-        self.steps.step_now("after log write").map_err(full)?;
+        self.steps.step_now(&format!("after write {}", self.name)).map_err(full)?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+impl DiskFile for Halves {
+    fn sync(&mut self) -> io::Result<()> {
+        self.steps.step_now(&format!("sync {}", self.name)).map_err(full)
     }
 }

@@ -1,13 +1,12 @@
 //! An action's output on disk: bounded, the newest kept, and the count of what was delivered.
 
-use std::fs;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tracing::warn;
 
-use super::Disk;
+use super::{Disk, DiskFile};
 
 /// Output of one attempt, in segments named by the number of their first line.
 ///
@@ -22,7 +21,7 @@ pub(crate) struct LogFile {
     segments: Vec<u64>,
     lines: u64,
     bytes: u64,
-    file: Option<Box<dyn Write + Send>>,
+    file: Option<Box<dyn DiskFile>>,
     failing: bool,
 }
 
@@ -30,7 +29,7 @@ impl LogFile {
     /// Opens the log of an attempt after its last whole line; a half line that a crash left is cut off and will be
     /// delivered again. A log that cannot be read starts anew: output is never a reason to fail an action.
     pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, attempt: u32, bytes_max: u64) -> Self {
-        let segments = segments(dir, attempt);
+        let segments = segments(disk.as_ref(), dir, attempt);
         let mut log = Self {
             disk,
             dir: dir.to_owned(),
@@ -43,7 +42,7 @@ impl LogFile {
             failing: false,
         };
         if let Some(first) = log.segments.last().copied() {
-            match count(&log.path(first)) {
+            match count(log.disk.as_ref(), &log.path(first)) {
                 Ok((lines, bytes)) => (log.lines, log.bytes) = (first + lines, bytes),
                 Err(error) => warn!(path = %log.path(first).display(), %error, "the action's log cannot be read"),
             }
@@ -108,7 +107,7 @@ impl LogFile {
     pub(crate) fn tail(&self, bytes_max: u64) -> Vec<u8> {
         let mut all = Vec::new();
         for first in &self.segments {
-            if let Err(error) = read_tail(&self.path(*first), bytes_max, &mut all) {
+            if let Err(error) = read_tail(self.disk.as_ref(), &self.path(*first), bytes_max, &mut all) {
                 warn!(path = %self.path(*first).display(), %error, "the action's log cannot be read");
             }
         }
@@ -125,45 +124,33 @@ impl LogFile {
     }
 }
 
-fn segments(dir: &Path, attempt: u32) -> Vec<u64> {
+fn segments(disk: &dyn Disk, dir: &Path, attempt: u32) -> Vec<u64> {
     let prefix = format!("log-{attempt}.");
-    let mut all: Vec<u64> = fs::read_dir(dir)
+    let mut all: Vec<u64> = disk
+        .list(dir)
         .into_iter()
         .flatten()
-        .flatten()
-        .filter_map(|file| file.file_name().to_str()?.strip_prefix(&prefix)?.parse().ok())
+        .filter_map(|name| name.to_str()?.strip_prefix(&prefix)?.parse().ok())
         .collect();
     all.sort_unstable();
     all
 }
 
 /// Whole lines of a file, and their bytes.
-fn count(path: &Path) -> io::Result<(u64, u64)> {
-    let mut file = fs::File::open(path)?;
-    let mut buffer = vec![0; 64 * 1024];
-    let (mut lines, mut whole, mut at) = (0, 0, 0_u64);
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok((lines, whole));
-        }
-        for (nth, _) in buffer[..read].iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-            lines += 1;
-            whole = at + nth as u64 + 1;
-        }
-        at += read as u64;
+fn count(disk: &dyn Disk, path: &Path) -> io::Result<(u64, u64)> {
+    let bytes = disk.read(path, u64::MAX)?.unwrap_or_default();
+    let (mut lines, mut whole) = (0, 0);
+    for (nth, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+        lines += 1;
+        whole = nth as u64 + 1;
     }
+    Ok((lines, whole))
 }
 
-fn read_tail(path: &Path, bytes_max: u64, into: &mut Vec<u8>) -> io::Result<()> {
-    let mut file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
+fn read_tail(disk: &dyn Disk, path: &Path, bytes_max: u64, into: &mut Vec<u8>) -> io::Result<()> {
+    let bytes = disk.read(path, u64::MAX)?.unwrap_or_default();
     // One byte more, so that the caller sees whether a line was cut.
-    let skip = file.metadata()?.len().saturating_sub(bytes_max + 1);
-    file.seek(SeekFrom::Start(skip))?;
-    file.take(bytes_max + 1).read_to_end(into)?;
+    let keep = usize::try_from(bytes_max.saturating_add(1)).unwrap_or(usize::MAX);
+    into.extend_from_slice(&bytes[bytes.len().saturating_sub(keep)..]);
     Ok(())
 }

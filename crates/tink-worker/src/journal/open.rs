@@ -1,15 +1,14 @@
 //! Reading the journal back after a start.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use super::{Disk, Entry, EntryId, Journal, JournalError, JournalLimits, Shared, State};
+use super::{Disk, Entry, EntryId, Journal, JournalError, JournalLimits, Shared, State, durable};
 use crate::Assignment;
 
 /// No file of an entry but its log is larger; what is, is damaged.
@@ -24,14 +23,11 @@ impl Journal {
     pub fn open(root: &Path, disk: Arc<dyn Disk>, limits: JournalLimits) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Open { path: root.to_owned(), source };
         let assignments = root.join("assignments");
-        disk.create_dir(&assignments).map_err(failed)?;
+        durable::create_dir(disk.as_ref(), &assignments).map_err(failed)?;
         // A directory that is there may still be on a read-only file system.
-        disk.write(&root.join("writable"), b"").map_err(failed)?;
+        durable::write(disk.as_ref(), &root.join("writable"), b"").map_err(failed)?;
 
-        let mut names: Vec<_> = fs::read_dir(&assignments)
-            .and_then(|dir| dir.map(|file| file.map(|file| file.file_name())).collect::<io::Result<_>>())
-            .map_err(failed)?;
-        names.sort();
+        let names = disk.list(&assignments).map_err(failed)?;
         let mut state = State::default();
         for name in names {
             let dir = assignments.join(&name);
@@ -40,7 +36,7 @@ impl Journal {
                 disk.remove_dir(&dir).map_err(failed)?;
                 continue;
             }
-            match read_entry(&dir, &name) {
+            match read_entry(disk.as_ref(), &dir, &name) {
                 Ok(entry) => {
                     state.next = state.next.max(entry.id.0);
                     state.entries.insert(entry.id, entry);
@@ -59,14 +55,14 @@ fn number(name: &OsStr) -> Option<u64> {
     name.to_str()?.split('-').next()?.parse().ok()
 }
 
-fn read_entry(dir: &Path, name: &OsStr) -> Result<Entry, String> {
+fn read_entry(disk: &dyn Disk, dir: &Path, name: &OsStr) -> Result<Entry, String> {
     let id = number(name).ok_or_else(|| "its name does not begin with a number".to_owned())?;
     let assignment: Assignment =
-        read_json(dir, "assignment.json")?.ok_or_else(|| "assignment.json is missing".to_owned())?;
+        read_json(disk, dir, "assignment.json")?.ok_or_else(|| "assignment.json is missing".to_owned())?;
     let mut entry = Entry::new(EntryId(id), assignment);
     entry.dir_name = name.to_string_lossy().into_owned();
-    entry.attempt = read_json(dir, "attempt.json")?;
-    let container: Option<tink_runtime::HandleRecord> = read_json(dir, "container.json")?;
+    entry.attempt = read_json(disk, dir, "attempt.json")?;
+    let container: Option<tink_runtime::HandleRecord> = read_json(disk, dir, "container.json")?;
     let attempt = entry.attempt_number();
     entry.container = match container {
         Some(record) if record.identity.action != entry.assignment.action => {
@@ -79,55 +75,48 @@ fn read_entry(dir: &Path, name: &OsStr) -> Result<Entry, String> {
         Some(record) if record.identity.attempt < attempt => None,
         other => other,
     };
-    entry.leaving = read_text(dir, "leaving")?.is_some();
-    entry.left = read_text(dir, "left")?.is_some();
-    entry.stopping = read_text(dir, "stopping")?;
-    entry.exit = read_json(dir, "exit.json")?;
-    entry.hook = read_json(dir, "hook.json")?;
-    entry.result = read_json(dir, "result.json")?;
+    entry.leaving = read_text(disk, dir, "leaving")?.is_some();
+    entry.left = read_text(disk, dir, "left")?.is_some();
+    entry.stopping = read_text(disk, dir, "stopping")?;
+    entry.exit = read_json(disk, dir, "exit.json")?;
+    entry.hook = read_json(disk, dir, "hook.json")?;
+    entry.result = read_json(disk, dir, "result.json")?;
     if let Some(result) = &entry.result
         && !entry.assignment.is_same_action(&result.workflow, &result.action)
     {
         return Err(format!("result.json is of action {}", result.action));
     }
-    entry.removed = read_text(dir, "removed")?.is_some();
-    entry.closed = read_text(dir, "acknowledged")?;
+    entry.removed = read_text(disk, dir, "removed")?.is_some();
+    entry.closed = read_text(disk, dir, "acknowledged")?;
     Ok(entry)
 }
 
-fn read_json<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<Option<T>, String> {
-    match read(&dir.join(file)).map_err(|error| format!("{file}: {error}"))? {
+fn read_json<T: DeserializeOwned>(disk: &dyn Disk, dir: &Path, file: &str) -> Result<Option<T>, String> {
+    match read(disk, &dir.join(file)).map_err(|error| format!("{file}: {error}"))? {
         Some(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| format!("{file}: {error}")),
         None => Ok(None),
     }
 }
 
-fn read_text(dir: &Path, file: &str) -> Result<Option<String>, String> {
-    let bytes = read(&dir.join(file)).map_err(|error| format!("{file}: {error}"))?;
+fn read_text(disk: &dyn Disk, dir: &Path, file: &str) -> Result<Option<String>, String> {
+    let bytes = read(disk, &dir.join(file)).map_err(|error| format!("{file}: {error}"))?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned()))
 }
 
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
+fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let bytes = disk.read(path, FILE_BYTES_MAX + 1)?;
+    if bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 > FILE_BYTES_MAX) {
         return Err(io::Error::other(format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 fn set_aside(root: &Path, dir: &Path, name: &OsStr, disk: &dyn Disk, reason: &str, damaged_max: usize) {
     let damaged = root.join("damaged");
     let to = damaged.join(name);
-    let moved = disk
-        .create_dir(&damaged)
+    let moved = durable::create_dir(disk, &damaged)
         .and_then(|()| disk.remove_dir(&to))
-        .and_then(|()| disk.rename(dir, &to))
+        .and_then(|()| durable::rename(disk, dir, &to))
         .and_then(|()| prune_damaged(&damaged, disk, damaged_max));
     match moved {
         Ok(()) => warn!(
@@ -142,9 +131,7 @@ fn set_aside(root: &Path, dir: &Path, name: &OsStr, disk: &dyn Disk, reason: &st
 }
 
 fn prune_damaged(damaged: &Path, disk: &dyn Disk, keep: usize) -> io::Result<()> {
-    let mut all: Vec<PathBuf> =
-        fs::read_dir(damaged)?.map(|file| file.map(|file| file.path())).collect::<io::Result<_>>()?;
-    all.sort();
+    let all = disk.list(damaged)?;
     let surplus = all.len().saturating_sub(keep);
-    all.iter().take(surplus).try_for_each(|dir| disk.remove_dir(dir))
+    all.iter().take(surplus).try_for_each(|name| disk.remove_dir(&damaged.join(name)))
 }

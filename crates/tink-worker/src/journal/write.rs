@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tink_runtime::{ExitStatus, HandleRecord};
 
-use super::{Attempt, Entry, EntryId, HookRun, Journal, JournalError, Phase, Shared};
+use super::{Attempt, Disk, Entry, EntryId, HookRun, Journal, JournalError, Phase, Shared, durable};
 use crate::{Assignment, Report};
 
 impl Journal {
@@ -14,6 +14,9 @@ impl Journal {
         &self,
         change: impl FnOnce(&Self) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
+        if !self.0.disk.may_block() {
+            return change(self);
+        }
         let journal = self.clone();
         match tokio::task::spawn_blocking(move || change(&journal)).await {
             Ok(result) => result,
@@ -32,7 +35,8 @@ impl Journal {
         self.blocking(move |journal| {
             let path = journal.path(id, file)?;
             let bytes = bytes.map_err(|source| JournalError::Encode { path: path.clone(), source })?;
-            journal.0.disk.write(&path, &bytes).map_err(|source| JournalError::Write { path, source })?;
+            durable::write(journal.0.disk.as_ref(), &path, &bytes)
+                .map_err(|source| JournalError::Write { path, source })?;
             if let Some(entry) = journal.0.lock().entries.get_mut(&id) {
                 apply(entry);
             }
@@ -63,9 +67,10 @@ impl Journal {
             let bytes =
                 json(&*entry.assignment).map_err(|source| JournalError::Encode { path: file.clone(), source })?;
             let failed = |source| JournalError::Write { path: file.clone(), source };
-            shared.disk.create_dir(&fresh).map_err(failed)?;
-            shared.disk.write(&file, &bytes).map_err(failed)?;
-            shared.disk.rename(&fresh, &dir).map_err(failed)?;
+            let disk = shared.disk.as_ref();
+            durable::create_dir(disk, &fresh).map_err(failed)?;
+            durable::write(disk, &file, &bytes).map_err(failed)?;
+            durable::rename(disk, &fresh, &dir).map_err(failed)?;
             shared.lock().entries.insert(id, entry.clone());
             Ok(entry)
         })
@@ -145,7 +150,7 @@ impl Journal {
             let mut bytes = 0_u64;
             for (nth, entry) in closed.iter().rev().enumerate() {
                 let dir = journal.dir_of(entry);
-                bytes = bytes.saturating_add(dir_bytes(&dir));
+                bytes = bytes.saturating_add(dir_bytes(journal.0.disk.as_ref(), &dir));
                 // A container that could not be removed yet is still to be found through its entry.
                 if (nth >= entries_max || bytes > bytes_max) && !entry.holds_containers() {
                     let source = journal.0.disk.remove_dir(&dir).err();
@@ -161,9 +166,9 @@ impl Journal {
     }
 }
 
-pub(super) fn dir_bytes(dir: &std::path::Path) -> u64 {
-    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len().max(4096)).sum()
+pub(super) fn dir_bytes(disk: &dyn Disk, dir: &std::path::Path) -> u64 {
+    let names = disk.list(dir).into_iter().flatten();
+    names.filter_map(|name| disk.len(&dir.join(name)).ok()).map(|bytes| bytes.max(4096)).sum()
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {

@@ -3,6 +3,7 @@
 mod auto;
 mod cert_url;
 mod connect;
+mod instance;
 mod pinned;
 mod polling;
 mod polling_wire;
@@ -42,6 +43,9 @@ pub struct GrpcSettings {
     pub connect_timeout: Duration,
     /// For a request for work. Upstream's server holds it for up to 60 s, ours for as long as this allows.
     pub next_timeout: Duration,
+    /// Which process this is, as metadata `tink-worker-instance` of every call; empty = none is sent. A server that knows
+    /// it gives an action to one process only.
+    pub instance: String,
     /// For a report. Upstream's server holds one that it cannot take for up to 60 s.
     pub report_timeout: Duration,
     /// What only the wires of 2021 and 2023 need.
@@ -85,6 +89,7 @@ impl GrpcSettings {
             ca_file: None,
             proxy: Proxy::none(),
             connect_timeout: Duration::from_secs(10),
+            instance: String::new(),
             next_timeout: Duration::from_secs(90),
             report_timeout: Duration::from_secs(90),
             polling: PollingSettings::default(),

@@ -69,7 +69,7 @@ impl Local {
                 }
                 let Turn::Action(task, action) = next_action(workflow, &worker) else { continue };
                 let assignment = assignment(workflow, task, action);
-                let offered = Event::Offered { worker, action: action.id.clone() };
+                let offered = Event::Offered { worker, action: action.id.clone(), holder: String::new() };
                 if let Ok((next, _effects)) = step(workflow, &offered, now) {
                     *workflow = next;
                 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tink_proto::admin::worker_service_server::WorkerService;
-use tink_proto::admin::{ListWorkersRequest, ListWorkersResponse, Worker};
+use tink_proto::admin::{ListWorkersRequest, ListWorkersResponse, Worker, WorkerInstance};
 use tink_workflow::{ActionState, WorkerId, WorkflowState};
 use tonic::{Request, Response, Status};
 
@@ -42,7 +42,13 @@ impl Workers {
         let works_at = busy.remove(&worker.id);
         let connected = works_at.is_some() || self.engine.waiters.is_held(&worker.id);
         let (workflow_id, action_name) = works_at.unwrap_or_default();
+        let instances = self.engine.leases.alive(&worker.id).into_iter().map(|alive| WorkerInstance {
+            id: alive.holder,
+            address: alive.address,
+            last_seen: Some(time(alive.seen_at)),
+        });
         Worker {
+            instances: instances.collect(),
             id: worker.id.into(),
             first_seen: Some(time(worker.first_seen)),
             last_seen: Some(time(worker.last_seen)),

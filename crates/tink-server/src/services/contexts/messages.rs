@@ -62,10 +62,10 @@ macro_rules! messages {
             request: tonic::Request<wire::WorkflowContextRequest>,
         ) -> ContextStream {
             use futures_util::StreamExt as _;
-            let address = $crate::services::address_of(&request);
+            let caller = $crate::services::caller_of(&request);
             let worker = request.into_inner().worker_id;
             let found = async move {
-                let found = match contexts.of_worker(worker, address).await {
+                let found = match contexts.of_worker(worker, caller).await {
                     Ok(found) => found.into_iter().map(|found| Ok(context(found))).collect(),
                     Err(status) => vec![Err(status)],
                 };

@@ -27,7 +27,7 @@ use tink_workflow::{WorkerId, Workflow};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::engine::{Engine, Waiter};
+use crate::engine::{Caller, Engine, Waiter};
 use crate::store::WorkerSeen;
 
 pub use actions::{Action, Volumes};
@@ -65,13 +65,17 @@ impl Contexts {
 
     /// GetWorkflowContexts: the workflows in which it is this worker's turn, those it has begun first, then the oldest.
     /// Without any the call is held until there is one; an end without any is "none now".
-    pub async fn of_worker(&self, worker: String, address: String) -> Result<Vec<Context>, Status> {
+    pub async fn of_worker(&self, worker: String, caller: Caller) -> Result<Vec<Context>, Status> {
         const CALL: &str = "GetWorkflowContexts";
         let asked =
             WorkerId::parse(worker).map_err(|error| Status::invalid_argument(format!("invalid worker id: {error}")))?;
         let engine = &self.engine;
-        let seen =
-            || WorkerSeen { id: asked.clone(), at: engine.now(), address: address.clone(), attributes_json: None };
+        let seen = || WorkerSeen {
+            id: asked.clone(),
+            at: engine.now(),
+            address: caller.address().to_owned(),
+            attributes_json: None,
+        };
         engine.presence.note(seen());
         let names = spelling::names_of(engine, &asked).await.map_err(|error| failure(CALL, &error.into()))?;
         // Registered before the first look, so that no wake between look and wait is lost.
@@ -87,7 +91,8 @@ impl Contexts {
             let wake = select_all(waiters.iter().map(|waiter| Box::pin(waiter.next_wake())));
             let mut found = Vec::new();
             for name in &names {
-                for stored in engine.turns(name).await.map_err(|error| failure(CALL, &error))? {
+                engine.leases.note(name, &caller, engine.now());
+                for stored in engine.turns(name, &caller).await.map_err(|error| failure(CALL, &error))? {
                     self.spellings.note(&stored.workflow.id, name, &asked);
                     found.extend(self.for_worker(&stored.workflow, &asked));
                 }

@@ -4,7 +4,7 @@ use tink_workflow::{ActionState, Refusal, WorkerId, WorkflowId};
 use tonic::Status;
 
 use super::{Contexts, State};
-use crate::engine::{EngineError, Named, NamedReport, Reported};
+use crate::engine::{Caller, EngineError, Named, NamedReport, Reported};
 use crate::services::failure;
 use crate::store::WorkerSeen;
 
@@ -46,18 +46,19 @@ impl Contexts {
     /// INVALID_ARGUMENT for what is no report. To RUNNING alone: INVALID_ARGUMENT when it is not the action's turn, NOT_FOUND
     /// when the workflow or the action is not there, FAILED_PRECONDITION when the workflow ended or the worker must ask for
     /// it again: the action must not run. UNAVAILABLE when the store failed.
-    pub async fn report(&self, said: Said, address: String) -> Result<Answer, Status> {
+    pub async fn report(&self, said: Said, caller: &Caller) -> Result<Answer, Status> {
         const CALL: &str = "ReportActionStatus";
         self.engine.metrics.reports.inc();
         let (workflow, report) = self.read(&said)?;
         if let Ok(id) = WorkerId::parse(said.worker) {
-            let seen = WorkerSeen { id, at: self.engine.now(), address, attributes_json: None };
+            let seen =
+                WorkerSeen { id, at: self.engine.now(), address: caller.address().to_owned(), attributes_json: None };
             self.engine.presence.note(seen);
         }
         let asks_leave = report.state == ActionState::Running;
         let refused =
             |status: Status| if asks_leave { Err(status) } else { Ok(Answer::Refused(status.message().into())) };
-        match self.engine.report_named(&workflow, report).await {
+        match self.engine.report_named(&workflow, report, caller).await {
             Ok(Named::Reported(Reported::Acknowledged)) => Ok(Answer::Taken),
             Ok(Named::NoSuchTask) => refused(Status::not_found(
                 "reported task name does not match the current action details: the workflow has no such task",
@@ -68,6 +69,9 @@ impl Contexts {
             Ok(Named::NotGivenOut) => refused(Status::failed_precondition(format!(
                 "workflow {workflow} was created anew and not yet given to this worker; ask for its context first"
             ))),
+            Ok(Named::Reported(Reported::Held { holder })) => {
+                refused(Status::failed_precondition(format!("another process of this worker has the action: {holder}")))
+            }
             Ok(Named::Reported(Reported::Deleted)) | Err(EngineError::NoWorkflow(_)) => {
                 refused(Status::not_found(format!("invalid workflow id: workflow {workflow} is not here")))
             }

@@ -105,8 +105,8 @@ impl WorkflowService for WorkflowGrpc {
         &self,
         request: Request<wire::WorkflowActionStatus>,
     ) -> Result<Response<wire::Empty>, Status> {
-        let address = crate::services::address_of(&request);
-        self.0.contexts.report(said(request.into_inner()), address).await.map(answer)
+        let caller = crate::services::caller_of(&request);
+        self.0.contexts.report(said(request.into_inner()), &caller).await.map(answer)
     }
 
     async fn get_workflow_data(

@@ -45,7 +45,7 @@ impl WorkflowService for Workers {
         &self,
         request: Request<wire::WorkflowActionStatus>,
     ) -> Result<Response<wire::Empty>, Status> {
-        let address = super::address_of(&request);
-        self.0.report(said(request.into_inner()), address).await.map(answer)
+        let caller = super::caller_of(&request);
+        self.0.report(said(request.into_inner()), &caller).await.map(answer)
     }
 }

@@ -1,20 +1,27 @@
 //! GetAction: answered at once when there is work, else held until there is.
 
+use std::time::Duration;
+
 use tink_proto::v2025::{ActionRequest, ActionResponse, NO_ACTION_AVAILABLE, Namespaces};
 use tink_workflow::{Action, Task, WorkerId, WorkflowId};
+use tokio::time::{Instant, sleep_until};
 use tonic::{Code, Request, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{Agents, attributes, failure, invalid_id};
-use crate::engine::Offer;
-use crate::services::address_of;
+use crate::engine::{Offer, Offered};
+use crate::services::caller_of;
 use crate::store::WorkerSeen;
+
+/// How long the call of a second process of a worker is held: it is to learn soon that it is the second one, and to get the
+/// action soon when the first one is gone.
+const HOLD_BESIDE_MAX: Duration = Duration::from_secs(5);
 
 /// Bytes of attributes that are kept; upstream keeps 64 KiB.
 const ATTRIBUTES_BYTES_MAX: usize = 64 * 1024;
 
 pub async fn serve(agents: &Agents, request: Request<ActionRequest>) -> Result<ActionResponse, Status> {
-    let address = address_of(&request);
+    let caller = caller_of(&request);
     let request = request.into_inner();
     let worker = WorkerId::parse(request.agent_id.unwrap_or_default()).map_err(invalid_id)?;
     let attributes_json = request.agent_attributes.map(|sent| attributes::to_json(&sent).to_string());
@@ -22,33 +29,56 @@ pub async fn serve(agents: &Agents, request: Request<ActionRequest>) -> Result<A
     let seen = |attributes_json: Option<String>| WorkerSeen {
         id: worker.clone(),
         at: engine.now(),
-        address: address.clone(),
+        address: caller.address().to_owned(),
         attributes_json: attributes_json.filter(|json| json.len() <= ATTRIBUTES_BYTES_MAX),
     };
     engine.presence.note(seen(attributes_json));
+    engine.leases.note(&worker, &caller, engine.now());
 
     // Registered before the first look, so that no wake between look and wait is lost.
     let waiter = engine.waiters.register(&worker).ok_or_else(|| {
         Status::resource_exhausted(format!("too many calls are held for worker {worker}, or in all; ask again later"))
     })?;
-    let deadline = tokio::time::sleep(agents.hold);
-    tokio::pin!(deadline);
+    let begun = Instant::now();
     loop {
         let wake = waiter.next_wake();
-        if let Some(offer) = engine.offer(&worker).await.map_err(|error| failure("GetAction", &error))? {
-            engine.presence.note(seen(None));
-            tink_failpoint::hit("server.offer.answer");
-            return Ok(answer(&offer));
-        }
-        tokio::select! {
-            () = wake => {}
-            () = &mut deadline => {
+        let (hold, beside) = match engine.offer(&worker, &caller).await.map_err(|error| failure("GetAction", &error))? {
+            Offered::Action(offer) => {
+                tink_failpoint::hit("server.offer.answer");
                 engine.presence.note(seen(None));
-                return Err(no_action(&worker, "no action for this worker now"));
+                return Ok(answer(&offer));
             }
+            Offered::Nothing => (agents.hold, None),
+            Offered::Held { holder, address } => (
+                agents.hold.min(HOLD_BESIDE_MAX),
+                Some(format!("{holder} at {}", crate::or(&address, "an unknown address"))),
+            ),
+        };
+        // In the order of their weight, and the same every time: simulation repeats it.
+        tokio::select! {
+            biased;
             () = agents.stopping.cancelled() => return Err(no_action(&worker, "the server is stopping; ask again")),
+            () = wake => {}
+            () = sleep_until(begun + hold) => {
+                engine.presence.note(seen(None));
+                engine.leases.note(&worker, &caller, engine.now());
+                return Err(match beside {
+                    None => no_action(&worker, "no action for this worker now"),
+                    Some(holder) => held_by(&worker, &holder),
+                });
+            }
         }
     }
+}
+
+/// Says that another process of this worker has an action, in the metadata `tink-held-by` for those who look.
+fn held_by(worker: &WorkerId, holder: &str) -> Status {
+    let why = format!("another process calls itself worker {worker} and has an action: {holder}");
+    let mut status = no_action(worker, &why);
+    if let Ok(holder) = holder.parse() {
+        status.metadata_mut().insert("tink-held-by", holder);
+    }
+    status
 }
 
 /// The status that makes an agent ask again without a word.

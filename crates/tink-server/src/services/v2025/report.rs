@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Agents, failure, invalid_id};
 use crate::engine::{EngineError, Reported};
-use crate::services::{address_of, note_refused, timestamp};
+use crate::services::{caller_of, note_refused, timestamp};
 use crate::store::WorkerSeen;
 
 /// Bytes of a worker's message that are kept.
@@ -19,16 +19,26 @@ pub async fn serve(
     agents: &Agents,
     request: Request<ActionStatusRequest>,
 ) -> Result<Response<ActionStatusResponse>, Status> {
-    let address = address_of(&request);
+    let caller = caller_of(&request);
     let request = request.into_inner();
     let leaves = request.leaving() && request.action_state() == StateType::Success;
     let (workflow, report) = from_wire(request)?;
     let engine = &agents.engine;
-    let seen = WorkerSeen { id: report.worker.clone(), at: engine.now(), address, attributes_json: None };
+    let seen = WorkerSeen {
+        id: report.worker.clone(),
+        at: engine.now(),
+        address: caller.address().to_owned(),
+        attributes_json: None,
+    };
+    engine.leases.note(&seen.id, &caller, seen.at);
     engine.presence.note(seen);
     tink_failpoint::hit("server.report.before");
     let asks_leave = leaves || report.state == ActionState::Running;
-    let heard = if leaves { engine.leaving(&workflow, report).await } else { engine.report(&workflow, report).await };
+    let heard = if leaves {
+        engine.leaving(&workflow, report, &caller).await
+    } else {
+        engine.report(&workflow, report, &caller).await
+    };
     let reported = match heard {
         // After its data was lost or restored from a backup, a server does not know what its workers still run.
         Err(error @ EngineError::NoWorkflow(_)) if !asks_leave => {
@@ -39,6 +49,9 @@ pub async fn serve(
     tink_failpoint::hit("server.report.answer");
     match reported {
         Reported::Acknowledged => Ok(Response::new(ActionStatusResponse {})),
+        Reported::Held { holder } => {
+            Err(Status::failed_precondition(format!("another process of this worker has the action: {holder}")))
+        }
         Reported::Deleted if asks_leave => Err(Status::not_found(format!("workflow {workflow} was deleted"))),
         Reported::Deleted => Ok(refused(&format!("workflow {workflow} was deleted; the result is not kept"))),
         Reported::Refused(refusal) => match &refusal {

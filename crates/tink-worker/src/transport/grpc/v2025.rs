@@ -13,6 +13,7 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::connect::Connection;
+use super::instance::Instance;
 use super::{GrpcError, GrpcSettings, Target, status};
 use crate::assignment::Begun;
 use crate::transport::{Ack, Next, Transport, TransportError};
@@ -30,6 +31,7 @@ pub struct Transport2025 {
     client: WorkflowServiceClient<Channel>,
     target: Target,
     worker: WorkerId,
+    instance: Instance,
     next_timeout: Duration,
     report_timeout: Duration,
 }
@@ -48,6 +50,7 @@ impl Transport2025 {
             client: WorkflowServiceClient::new(connection.channel.clone()),
             target: connection.target.clone(),
             worker,
+            instance: Instance::new(&settings.instance),
             next_timeout: settings.next_timeout,
             report_timeout: settings.report_timeout,
         }
@@ -74,18 +77,24 @@ impl Transport for Transport2025 {
     async fn next(&self) -> Result<Next, TransportError> {
         let request = ActionRequest { agent_id: Some(self.worker.to_string()), agent_attributes: None };
         let mut client = self.client.clone();
-        match self.call(self.next_timeout, client.get_action(request)).await? {
-            Ok(response) => assignment(response, &self.worker)
-                .map(|assignment| Next::Action(Box::new(assignment)))
-                .map_err(|reason| TransportError::Garbage { server: self.target.to_string(), reason }),
-            Err(refusal) if status::means_no_work(&refusal) => Ok(Next::Nothing),
+        match self.call(self.next_timeout, client.get_action(self.instance.sign(request))).await? {
+            Ok(response) => {
+                self.instance.hear(None);
+                assignment(response, &self.worker)
+                    .map(|assignment| Next::Action(Box::new(assignment)))
+                    .map_err(|reason| TransportError::Garbage { server: self.target.to_string(), reason })
+            }
+            Err(refusal) if status::means_no_work(&refusal) => {
+                self.instance.hear(Some(refusal.metadata()));
+                Ok(Next::Nothing)
+            }
             Err(failure) => Err(status::error(&failure, &self.target)),
         }
     }
 
     async fn report(&self, report: &Report) -> Result<Ack, TransportError> {
         let mut client = self.client.clone();
-        match self.call(self.report_timeout, client.report_action_status(request(report))).await? {
+        match self.call(self.report_timeout, client.report_action_status(self.instance.sign(request(report)))).await? {
             Ok(_) => Ok(Ack::Accepted),
             Err(refusal) if status::refuses_report(&refusal) => {
                 Ok(Ack::Refused(format!("{:?}: {}", refusal.code(), refusal.message())))
