@@ -78,6 +78,7 @@ async fn reports(server: &Server, clients: usize) -> Result<(Samples, Duration)>
                         execution_stop: None,
                         execution_duration: Some("1s".to_owned()),
                         message: Some(ActionMessage { message: Some("exit code 0".to_owned()) }),
+                        leaving: None,
                     };
                     let begun = Instant::now();
                     client.report_action_status(request).await.context("a report was refused")?;

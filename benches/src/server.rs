@@ -69,6 +69,25 @@ impl Server {
                 format!("      - name: action-{nth}\n        image: 127.0.0.1/bench/none:v1\n        timeout: 60\n")
             })
             .collect();
+        self.template_with(channel, name, worker, &list).await
+    }
+
+    /// Stores a template `name` of one action for `worker`.
+    pub async fn template_of(
+        &self,
+        channel: &Channel,
+        name: &str,
+        worker: &str,
+        image: &str,
+        command: &[String],
+    ) -> Result<()> {
+        let command = json!(command);
+        let action =
+            format!("      - name: {name}\n        image: {image}\n        timeout: 600\n        command: {command}\n");
+        self.template_with(channel, name, worker, &action).await
+    }
+
+    async fn template_with(&self, channel: &Channel, name: &str, worker: &str, list: &str) -> Result<()> {
         let data = format!(
             "version: \"0.1\"\nname: {name}\nglobal_timeout: 600\ntasks:\n  - name: only\n    worker: {worker}\n    actions:\n{list}"
         );

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Durations, sorted when asked.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<Duration>);
 
 impl Samples {

@@ -53,6 +53,12 @@ impl Containerd {
         &self.socket
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// The daemon itself, for a test that signals it.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

@@ -130,6 +130,12 @@ impl Dockerd {
         self.daemon.as_mut()
     }
 
+    /// The process id of its containerd.
+    #[must_use]
+    pub fn containerd_pid(&self) -> u32 {
+        self.containerd.pid()
+    }
+
     /// Its cgroups are told apart by the run's name.
     fn cgroup_parent(&self, run: &TestRun) -> String {
         format!("/{}", run.scratch().file_name().unwrap_or_default().to_string_lossy())

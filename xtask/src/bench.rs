@@ -1,4 +1,6 @@
-//! Benchmarks: programs that print ratios, in the package `tink-bench`.
+//! Benchmarks: programs that print ratios, in the package `tink-bench`. They measure the programs as they are shipped.
+
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -9,8 +11,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if !workspace::root().join("benches/Cargo.toml").is_file() {
         bail!("there are no benchmarks yet: the package tink-bench, in benches/, does not exist");
     }
-    shell::run(shell::cargo().args(["build", "--locked", "--release"]).args(workspace::program_args()))?;
-    let programs = workspace::profile_dir("release")?;
-    let run = ["run", "--locked", "--release", "--package", "tink-bench", "--"];
-    shell::run(shell::cargo().args(run).args(args).env("TINK_E2E_BIN_DIR", programs))
+    let build = ["build", "--locked", "--profile", "dist", "--package", "tink-bench", "--package", "tink-e2e"];
+    shell::run(shell::cargo().args(build).args(workspace::program_args()))?;
+    let programs = workspace::profile_dir("dist")?;
+    shell::run(Command::new(programs.join("tink-bench")).args(args).env("TINK_E2E_BIN_DIR", &programs))
 }

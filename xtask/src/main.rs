@@ -26,8 +26,8 @@ const HELP: &str = "\
 cargo xtask <task>
 
   setup                 install what the tests need (Debian and Ubuntu, as root); does nothing when all is there
-  test [--dist] [ARGS]  setup, build the programs, start the daemons that tests share, run all tests, stop them again;
-                        --dist tests the programs of `static`; ARGS go to `cargo test` (after `--`, to the tests)
+  test [--dev] [ARGS]   setup, `static`, start the daemons that tests share, run all tests, stop them again; --dev tests
+                        programs of a quick build instead; ARGS go to `cargo test` (after `--`, to the tests)
   bench [NAME]          run the benchmarks, or one of them
   static                build the programs as they are shipped, one file each, into target/static/
   images [--arm64] [ARGS]
