@@ -34,7 +34,7 @@ mod start;
 mod store;
 
 pub use clock::{Clock, SystemClock};
-pub use config::{Authority, Config, ConfigError, Gateway, Listen, LogFormat, Password};
+pub use config::{Authority, Config, ConfigError, Gateway, Listen, LogFormat, Password, Truth};
 pub use logging::init_logging;
 pub use start::{Running, StartError, start, start_with_clock};
 pub use store::StoreError;

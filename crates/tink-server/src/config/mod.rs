@@ -14,7 +14,7 @@ use clap::{ArgMatches, FromArgMatches, Parser};
 use crate::store::sqlite::Place;
 
 pub use error::ConfigError;
-pub use older::{Authority, Password};
+pub use older::{Authority, Password, Truth};
 pub use values::{Gateway, Listen, LogFormat};
 
 /// Longest hold that is accepted: proxies and agents in between give up on calls that say nothing for long.
@@ -124,8 +124,9 @@ pub struct Config {
     pub facility: Option<String>,
 
     /// false is --insecure
-    #[arg(long, env = "TINKERBELL_TLS", value_name = "true|false", help_heading = "Older names")]
-    pub tls: Option<bool>,
+    #[arg(long, env = "TINKERBELL_TLS", value_name = "true|false", help_heading = "Older names",
+          value_parser = older::truth)]
+    pub tls: Option<Truth>,
 
     /// The certificate of a proxy that ends TLS, PEM, for /cert; implies --insecure
     #[arg(long, env = "TINKERBELL_TLS_CERT", value_name = "PEM", hide_env_values = true, help_heading = "Older names")]

@@ -10,13 +10,30 @@ use clap::parser::ValueSource;
 
 use super::{Config, Listen};
 
-/// `host:port` as Go writes it: without a host it is every address of the machine.
+/// `host:port` as Go writes it: without a host it is every address of the machine. Empty is not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Authority(pub SocketAddr);
+pub struct Authority(pub Option<SocketAddr>);
+
+/// Yes or no as tink-server of 2022 took it. Empty is not given.
+pub fn truth(text: &str) -> Result<Truth, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "" => Ok(Truth(None)),
+        "1" | "t" | "true" | "y" | "yes" => Ok(Truth(Some(true))),
+        "0" | "f" | "false" | "n" | "no" => Ok(Truth(Some(false))),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+/// What [`truth`] read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Truth(pub Option<bool>);
 
 impl FromStr for Authority {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
         let expected = || format!("{text:?} is no address; IP:PORT, localhost:PORT or :PORT is expected");
         let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
         let port: u16 = port.parse().map_err(|_| expected())?;
@@ -25,7 +42,7 @@ impl FromStr for Authority {
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
             ip => ip.parse().map_err(|_| expected())?,
         };
-        Ok(Self(SocketAddr::new(ip, port)))
+        Ok(Self(Some(SocketAddr::new(ip, port))))
     }
 }
 
@@ -55,14 +72,18 @@ impl Config {
         let mut taken = Vec::new();
         let mut note = |flag, value: String, source| taken.push(Older { flag, value, source });
         let is_default = |id: &str| matches.value_source(id).is_none_or(|from| from == ValueSource::DefaultValue);
-        if let (true, Some(Authority(addr))) = (is_default("grpc_addr"), self.grpc_authority) {
+        if let (true, Some(Authority(Some(addr)))) = (is_default("grpc_addr"), self.grpc_authority) {
             self.grpc_addr = addr;
             note("grpc-addr", addr.to_string(), "grpc-authority");
         }
-        if let (true, Some(Authority(addr))) = (is_default("http_addr"), self.http_authority) {
+        if let (true, Some(Authority(Some(addr)))) = (is_default("http_addr"), self.http_authority) {
             self.http_addr = Listen::At(addr);
             note("http-addr", addr.to_string(), "http-authority");
         }
+        // Launchers set variables that they have no value for to nothing.
+        self.http_username.take_if(|name| name.is_empty());
+        self.cert_dir.take_if(|directory| directory.as_os_str().is_empty());
+        self.cert_pem.take_if(|pem| pem.trim().is_empty());
         if let Some(password) = password.filter(|password| !password.is_empty()) {
             self.http_password = Some(Password(password.to_string_lossy().into_owned()));
         }
@@ -77,7 +98,7 @@ impl Config {
         if self.cert_pem.is_some() {
             self.insecure = true;
             note("insecure", "true".to_owned(), "TINKERBELL_TLS_CERT (TLS ends at a proxy)");
-        } else if self.tls == Some(false) {
+        } else if self.tls == Some(Truth(Some(false))) {
             self.insecure = true;
             note("insecure", "true".to_owned(), "tls");
         } else if let Some(directory) = directory {
@@ -117,14 +138,19 @@ mod tests {
         assert_eq!((own.grpc_addr.port(), own.tls_cert.as_deref()), (3, None));
         assert!(config(&["--tls", "false"]).insecure && !config(&["--tls", "true"]).insecure);
         assert!(!format!("{own:?}").contains("secret"));
+        let empty =
+            ["--grpc-authority=", "--http-authority=", "--cert-dir=", "--tls=", "--cert-pem=", "--http-username="];
+        let empty = config(&[&empty[..], &["--insecure"]].concat());
+        assert_eq!((empty.grpc_addr.port(), empty.http_username, empty.cert_pem), (42113, None, None));
     }
 
     #[test]
     fn an_authority_is_an_address_as_go_writes_it() {
         for (text, addr) in [(":42113", "0.0.0.0:42113"), ("localhost:1", "127.0.0.1:1"), ("[::1]:2", "[::1]:2")] {
-            assert_eq!(text.parse::<Authority>().unwrap().0.to_string(), addr);
+            assert_eq!(text.parse::<Authority>().unwrap().0.unwrap().to_string(), addr);
         }
-        for text in ["", "42113", "host:1", ":x", "[::1]"] {
+        assert_eq!("".parse(), Ok(Authority(None)));
+        for text in ["42113", "host:1", ":x", "[::1]"] {
             assert!(text.parse::<Authority>().is_err(), "{text}");
         }
     }

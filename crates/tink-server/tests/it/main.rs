@@ -7,6 +7,7 @@ mod bad_input;
 mod contexts;
 mod http;
 mod legacy;
+mod of_2021;
 mod program;
 mod storage;
 mod tls;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tink_server::{Config, ConfigError, StartError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
 /// A new certificate in the two files; returns it for clients to trust.
@@ -37,6 +38,15 @@ async fn tls_is_served_and_the_certificate_is_replaced_while_it_runs() {
     let running = tink_server::start(config).await.unwrap();
     let standing = connect(&running, &first).await.unwrap();
     assert!(is_served(standing.clone()).await);
+    let cert = async || {
+        let mut stream = tokio::net::TcpStream::connect(running.http_addr().unwrap()).await.unwrap();
+        stream.write_all(b"GET /cert HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.replace("\r\n", "\n")
+    };
+    // What workers of 2021 trust from then on.
+    assert_eq!(cert().await, first.replace("\r\n", "\n"));
 
     std::fs::write(&certificate, "not a certificate").unwrap();
     assert!(running.reload_tls().is_err());
@@ -44,6 +54,7 @@ async fn tls_is_served_and_the_certificate_is_replaced_while_it_runs() {
 
     let second = write_certificate(&certificate, &key);
     running.reload_tls().unwrap();
+    assert_eq!(cert().await, second.replace("\r\n", "\n"));
     assert!(is_served(connect(&running, &second).await.unwrap()).await);
     assert!(connect(&running, &first).await.is_err());
     assert!(is_served(standing).await, "connections that stand go on");
