@@ -60,7 +60,8 @@ impl Platform {
     }
 
     /// The index's manifest that suits this platform best, the first of equals.
-    pub(crate) fn choose<'a>(&self, offered: &'a [Descriptor]) -> Option<&'a Descriptor> {
+    #[must_use]
+    pub fn choose<'a>(&self, offered: &'a [Descriptor]) -> Option<&'a Descriptor> {
         offered
             .iter()
             .filter_map(|one| Some((self.distance(one.platform.as_ref()?)?, one)))

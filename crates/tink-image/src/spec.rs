@@ -80,6 +80,16 @@ pub(crate) struct Manifest {
     pub(crate) layers: Vec<Descriptor>,
 }
 
+impl Manifest {
+    /// Its own media type, else what the one who gave it said, else OCI's.
+    pub(crate) fn media_type_or(&self, content_type: &str) -> String {
+        let said = content_type.split(';').next().unwrap_or_default().trim();
+        let known = |text: &str| matches!(text, media::OCI_MANIFEST | media::DOCKER_MANIFEST);
+        let own = Some(self.media_type.as_str()).filter(|own| known(own));
+        own.or_else(|| Some(said).filter(|said| known(said))).unwrap_or(media::OCI_MANIFEST).to_owned()
+    }
+}
+
 /// Just enough of any manifest to see which kind it is.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

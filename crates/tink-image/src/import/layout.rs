@@ -20,6 +20,9 @@ pub(crate) struct Found {
     pub(crate) reference: ImageRef,
     pub(crate) digest: crate::digest::Digest,
     pub(crate) manifest: Manifest,
+    /// The manifest as it stands in the layout.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) media_type: String,
     pub(crate) config: Vec<u8>,
 }
 
@@ -44,27 +47,23 @@ impl Container<'_> {
         let mut found = Vec::new();
         for descriptor in platform_choice {
             let reference = self.name(descriptor, name)?;
-            let (manifest, config) = self.manifest(&reference, descriptor, platform)?;
-            found.push(Found { reference, digest: descriptor.digest.clone(), manifest, config });
+            found.push(self.found(reference, descriptor, platform)?);
         }
         Ok(Some(found))
     }
 
-    fn manifest(
-        &self,
-        image: &ImageRef,
-        descriptor: &Descriptor,
-        platform: &Platform,
-    ) -> Result<(Manifest, Vec<u8>), ImageError> {
-        let mut descriptor = descriptor.clone();
+    fn found(&self, reference: ImageRef, named: &Descriptor, platform: &Platform) -> Result<Found, ImageError> {
+        let mut descriptor = named.clone();
         for _ in 0..DEPTH_MAX {
             let bytes = self.verified("the manifest", &descriptor, MANIFEST_BYTES_MAX)?;
-            let refused = |source| ImageError::Manifest { image: image.to_string(), source };
+            let refused = |source| ImageError::Manifest { image: reference.to_string(), source };
             match Document::parse(&bytes, &descriptor.media_type).map_err(refused)? {
-                Document::Index(index) => descriptor = choose(image, platform, &index.manifests)?.clone(),
+                Document::Index(index) => descriptor = choose(&reference, platform, &index.manifests)?.clone(),
                 Document::Manifest(manifest) => {
                     let config = self.verified("the configuration", &manifest.config, CONFIG_BYTES_MAX)?;
-                    return Ok((manifest, config));
+                    let media_type = manifest.media_type_or(&descriptor.media_type);
+                    let digest = named.digest.clone();
+                    return Ok(Found { reference, digest, manifest, bytes, media_type, config });
                 }
             }
         }

@@ -20,7 +20,7 @@ const BREAKS_MAX: u32 = 50;
 
 /// The bytes of a blob, in order. After a broken connection it goes on where it stopped, at the same endpoint or the
 /// next. The digest is not checked here.
-pub(crate) struct BlobStream<'a> {
+pub struct BlobStream<'a> {
     registries: &'a Registries,
     image: &'a ImageRef,
     blob: &'a Descriptor,
@@ -40,7 +40,10 @@ pub(crate) struct BlobStream<'a> {
 
 impl<'a> BlobStream<'a> {
     /// A stream that asks the endpoints after the first `skipped` ones first, as those gave wrong bytes.
-    pub(crate) fn new(
+    ///
+    /// # Errors
+    /// [`ImageError`], when the registry's settings cannot be used.
+    pub fn new(
         registries: &'a Registries,
         image: &'a ImageRef,
         blob: &'a Descriptor,
@@ -65,12 +68,16 @@ impl<'a> BlobStream<'a> {
     }
 
     /// The endpoint that gives the bytes.
-    pub(crate) fn endpoint(&self) -> usize {
+    #[must_use]
+    pub fn endpoint(&self) -> usize {
         self.open.as_ref().map_or(self.from, |(at, _)| *at)
     }
 
     /// The next bytes, or `None` once the blob's announced size has come.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ImageError> {
+    ///
+    /// # Errors
+    /// [`ImageError`], when no endpoint gives the rest.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ImageError> {
         loop {
             if self.offset >= self.blob.size {
                 return Ok(None);

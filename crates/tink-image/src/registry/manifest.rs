@@ -17,6 +17,12 @@ pub(crate) struct Resolved {
     /// Digest of what the reference itself names: an index, often.
     pub(crate) digest: Digest,
     pub(crate) manifest: Manifest,
+    /// The manifest as it came.
+    pub(crate) bytes: Bytes,
+    /// Its digest.
+    pub(crate) manifest_digest: Digest,
+    /// The media type that it or the registry says.
+    pub(crate) media_type: String,
 }
 
 impl Registries {
@@ -28,14 +34,20 @@ impl Registries {
         let digest = wanted.as_ref().map_or_else(|| Digest::sha256(&bytes), |wanted| wanted.of_same_kind(&bytes));
         let refused = |source| ImageError::Manifest { image: image.to_string(), source };
         let index = match Document::parse(&bytes, &content_type).map_err(refused)? {
-            Document::Manifest(manifest) => return Ok(Resolved { digest, manifest }),
+            Document::Manifest(manifest) => {
+                let (media_type, manifest_digest) = (manifest.media_type_or(&content_type), digest.clone());
+                return Ok(Resolved { digest, manifest, bytes, manifest_digest, media_type });
+            }
             Document::Index(index) => index,
         };
         let platform = self.config().platform.clone().unwrap_or_else(Platform::host);
         let chosen = choose(image, &platform, &index.manifests)?;
         let (bytes, content_type) = self.manifest(image, chosen.digest.as_str(), Some(&chosen.digest)).await?;
         match Document::parse(&bytes, &content_type).map_err(refused)? {
-            Document::Manifest(manifest) => Ok(Resolved { digest, manifest }),
+            Document::Manifest(manifest) => {
+                let media_type = manifest.media_type_or(&content_type);
+                Ok(Resolved { digest, manifest, bytes, manifest_digest: chosen.digest.clone(), media_type })
+            }
             Document::Index(_) => Err(ImageError::Platform {
                 image: image.to_string(),
                 wanted: platform.to_string(),

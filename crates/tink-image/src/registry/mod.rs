@@ -15,7 +15,7 @@ mod tls;
 pub use config::{Credential, RegistryConfig, Retry, Timeouts};
 pub use proxy::ProxyConfig;
 
-pub(crate) use blob::BlobStream;
+pub use blob::BlobStream;
 pub(crate) use client::Endpoint;
 pub(crate) use manifest::{check, choose};
 pub(crate) use push::Upload;

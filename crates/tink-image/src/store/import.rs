@@ -60,7 +60,7 @@ impl Store {
     }
 
     fn import_found(&self, container: &Container<'_>, found: Found, progress: &Progress) -> Result<Image, ImageError> {
-        let Found { reference, digest, manifest, config } = found;
+        let Found { reference, digest, manifest, config, .. } = found;
         let config: ImageConfig = parse_config(&reference, &config)?;
         check_layers(&reference, &manifest, &config)?;
         progress.begin(begin(&manifest.layers));

@@ -36,7 +36,7 @@ pub use pull::{PullOutcome, PullSource};
 
 pub(crate) use layer::Held;
 pub(crate) use lock::random_name;
-pub(crate) use pull::blocking;
+pub(crate) use pull::{blocking, check_layers, parse_config};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -243,13 +243,13 @@ pub(super) fn begin(layers: &[Descriptor]) -> Vec<LayerProgress> {
     layers.iter().map(waiting).collect()
 }
 
-pub(super) fn parse_config(image: &ImageRef, bytes: &[u8]) -> Result<ImageConfig, ImageError> {
+pub(crate) fn parse_config(image: &ImageRef, bytes: &[u8]) -> Result<ImageConfig, ImageError> {
     serde_json::from_slice(bytes)
         .map_err(|error| ImageError::Config { image: image.to_string(), detail: error.to_string() })
 }
 
 /// Manifest and configuration must agree, and every layer be of a kind we know.
-pub(super) fn check_layers(image: &ImageRef, manifest: &Manifest, config: &ImageConfig) -> Result<(), ImageError> {
+pub(crate) fn check_layers(image: &ImageRef, manifest: &Manifest, config: &ImageConfig) -> Result<(), ImageError> {
     let (layers, contents) = (manifest.layers.len(), config.rootfs.diff_ids.len());
     if layers != contents {
         let detail = format!("it names {contents} layers, the manifest {layers}");
