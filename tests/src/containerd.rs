@@ -14,8 +14,10 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 /// containerd with a socket, state and runc of its own. Dropped, it is stopped, with what it ran.
 #[derive(Debug)]
 pub struct Containerd {
-    process: Process,
+    process: Option<Process>,
+    home: PathBuf,
     socket: PathBuf,
+    path: String,
 }
 
 impl Containerd {
@@ -42,9 +44,32 @@ impl Containerd {
             symlink(&wrapper, bin.join("runc")).context("failed to link the runc wrapper")?;
             path = format!("{}:{path}", bin.display());
         }
-        let process = Process::program("containerd")?.arg("--config").arg(&config).env("PATH", path).start(run)?;
+        let mut containerd = Self { process: None, home, socket, path };
+        containerd.start_again(run)?;
+        Ok(containerd)
+    }
+
+    /// Starts it after [`Containerd::stop`], on the same socket and state.
+    ///
+    /// # Errors
+    /// When it does not serve in time.
+    pub fn start_again(&mut self, run: &TestRun) -> Result<()> {
+        let config = self.home.join("config.toml");
+        let process = Process::program("containerd")?.arg("--config").arg(config).env("PATH", &self.path).start(run)?;
         process.wait_for_line("containerd successfully booted", START_DEADLINE)?;
-        Ok(Self { process, socket })
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Stops the daemon; what it started runs on, with its shims.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn stop(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.terminate(START_DEADLINE)?;
+        }
+        Ok(())
     }
 
     /// Where it listens.
@@ -53,21 +78,21 @@ impl Containerd {
         &self.socket
     }
 
-    /// Its process id.
+    /// Its process id; `None` while it is stopped.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.process.pid()
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
     }
 
-    /// The daemon itself, for a test that signals it.
-    pub fn process(&mut self) -> &mut Process {
-        &mut self.process
+    /// The daemon itself, for a test that signals it; `None` while it is stopped.
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
     }
 }
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        self.process.terminate(START_DEADLINE).ok();
+        self.stop().ok();
         // The shims live on without it, by design of containerd. Their command lines name the socket.
         for (pid, _) in census::processes_marked(None, &self.socket) {
             crate::process::kill_pid(pid);

@@ -3,21 +3,29 @@
 //! [`ContainerSpec`] says once what an action means; each engine translates it. What must be stored to find a
 //! container again after a crash of the worker is its [`HandleRecord`]; every call takes the record, none a live handle.
 
+mod containerd;
 mod credentials;
 mod docker;
 mod embedded;
 mod error;
+mod exit_code;
+mod helper_main;
 mod lines;
 mod log;
 mod progress;
+mod registry;
 mod runtime;
 mod select;
 mod spec;
 
+pub use containerd::{
+    ContainerdRuntime, DEFAULT_CONTAINERD_DATA_ROOT, DEFAULT_CONTAINERD_NAMESPACE, DEFAULT_CONTAINERD_SOCKET,
+};
 pub use credentials::RegistryCredentials;
 pub use docker::{DEFAULT_DOCKER_SOCKET, DockerRuntime};
-pub use embedded::{EmbeddedRuntime, helper_main_if_asked};
+pub use embedded::EmbeddedRuntime;
 pub use error::{Operation, RuntimeError};
+pub use helper_main::helper_main_if_asked;
 pub use lines::LINE_BYTES_MAX;
 pub use log::{LogSink, OutputStream};
 pub use progress::{Progress, PullProgress};

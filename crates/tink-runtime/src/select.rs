@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::{DEFAULT_DOCKER_SOCKET, DockerRuntime, EmbeddedRuntime, RegistryCredentials, Runtime, RuntimeError};
+use crate::{
+    ContainerdRuntime, DEFAULT_CONTAINERD_DATA_ROOT, DEFAULT_CONTAINERD_NAMESPACE, DEFAULT_CONTAINERD_SOCKET,
+    DEFAULT_DOCKER_SOCKET, DockerRuntime, EmbeddedRuntime, RegistryCredentials, Runtime, RuntimeError,
+};
 
 /// Where containerd and Docker look for the settings of single registries.
 const DEFAULT_CERTS_D: [&str; 2] = ["/etc/containerd/certs.d", "/etc/docker/certs.d"];
@@ -13,7 +16,7 @@ const DEFAULT_CERTS_D: [&str; 2] = ["/etc/containerd/certs.d", "/etc/docker/cert
 /// What `--runtime` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RuntimeChoice {
-    /// Docker where its socket answers, else the embedded runtime (containerd is not in this build).
+    /// Docker where its socket answers, else containerd where its own does, else the embedded runtime.
     #[default]
     Auto,
     /// Docker.
@@ -60,16 +63,22 @@ impl FromStr for RuntimeChoice {
 pub struct Options {
     /// Docker's socket.
     pub docker_socket: PathBuf,
+    /// containerd's socket.
+    pub containerd_socket: PathBuf,
+    /// The namespace in containerd that images and containers are kept in.
+    pub containerd_namespace: String,
+    /// nerdctl's directory: the logs of containerd's containers are kept where `nerdctl logs` looks for them.
+    pub containerd_data_root: PathBuf,
     /// Passwords, each for exactly one registry.
     pub credentials: Vec<RegistryCredentials>,
     /// Where the embedded runtime keeps images and containers.
     pub state_dir: PathBuf,
-    /// Registries that the embedded runtime may ask without verified TLS, or without TLS: `host`, `host:port` or an
-    /// address range. Docker has a list of its own.
+    /// Registries that may be asked without verified TLS, or without TLS: `host`, `host:port` or an address range.
+    /// Docker has a list of its own.
     pub insecure_registries: Vec<String>,
-    /// Directories with a `hosts.toml` or `ca.crt` for each registry, for the embedded runtime.
+    /// Directories with a `hosts.toml` or `ca.crt` for each registry. Docker has settings of its own.
     pub certs_d: Vec<PathBuf>,
-    /// CA certificates in PEM that the embedded runtime trusts beside the built-in and the system's ones.
+    /// CA certificates in PEM that are trusted for registries beside the built-in and the system's ones.
     pub extra_ca_files: Vec<PathBuf>,
     /// The most bytes that the embedded runtime keeps of images; as many as the disk holds if absent.
     pub image_bytes_max: Option<u64>,
@@ -81,6 +90,9 @@ impl Options {
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
         Self {
             docker_socket: PathBuf::from(DEFAULT_DOCKER_SOCKET),
+            containerd_socket: PathBuf::from(DEFAULT_CONTAINERD_SOCKET),
+            containerd_namespace: DEFAULT_CONTAINERD_NAMESPACE.to_owned(),
+            containerd_data_root: PathBuf::from(DEFAULT_CONTAINERD_DATA_ROOT),
             credentials: Vec::new(),
             state_dir: state_dir.into(),
             insecure_registries: Vec::new(),
@@ -111,12 +123,6 @@ pub enum SelectError {
         /// Why not, and what to do next.
         reason: String,
     },
-    /// This build does not have it.
-    #[error("failed to use the {choice} runtime: this build does not have it; use docker, embedded or auto")]
-    NotBuiltIn {
-        /// What was asked for.
-        choice: RuntimeChoice,
-    },
 }
 
 /// Chooses the engine and connects to it; what was chosen and why is logged once.
@@ -127,11 +133,17 @@ pub async fn select(choice: RuntimeChoice, options: &Options) -> Result<Selected
     let unavailable = |error: RuntimeError| SelectError::Unavailable { choice, reason: error.to_string() };
     let selected = match choice {
         RuntimeChoice::Docker => docker(options, "was asked for").await.map_err(unavailable)?,
-        RuntimeChoice::Containerd => return Err(SelectError::NotBuiltIn { choice }),
+        RuntimeChoice::Containerd => containerd(options, "was asked for").await.map_err(unavailable)?,
         RuntimeChoice::Embedded => embedded(options, "it was asked for").map_err(unavailable)?,
         RuntimeChoice::Auto => match docker(options, "answers").await {
             Ok(selected) => selected,
-            Err(error) => embedded(options, &format!("no docker: {}", error.reason())).map_err(unavailable)?,
+            Err(docker) => match containerd(options, &format!("answers, no docker: {};", docker.reason())).await {
+                Ok(selected) => selected,
+                Err(error) => {
+                    let why = format!("no docker: {}; no containerd: {}", docker.reason(), error.reason());
+                    embedded(options, &why).map_err(unavailable)?
+                }
+            },
         },
     };
     tracing::info!(runtime = selected.runtime.name(), why = selected.why, "runtime chosen");
@@ -141,6 +153,14 @@ pub async fn select(choice: RuntimeChoice, options: &Options) -> Result<Selected
 async fn docker(options: &Options, why: &str) -> Result<Selected, RuntimeError> {
     let runtime = DockerRuntime::connect(&options.docker_socket, options.credentials.clone()).await?;
     let why = format!("docker {why} at {} (API {})", options.docker_socket.display(), runtime.api_version());
+    Ok(Selected { runtime: Arc::new(runtime), why })
+}
+
+async fn containerd(options: &Options, why: &str) -> Result<Selected, RuntimeError> {
+    let runtime = ContainerdRuntime::connect(options).await?;
+    let (version, namespace) = (runtime.version(), runtime.namespace());
+    let socket = options.containerd_socket.display();
+    let why = format!("containerd {why} at {socket} (version {version}, namespace {namespace})");
     Ok(Selected { runtime: Arc::new(runtime), why })
 }
 
@@ -172,17 +192,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_docker_the_embedded_runtime_is_chosen_and_says_why() {
-        let dir = tempfile::tempdir().unwrap();
-        let options = Options { docker_socket: dir.path().join("none.sock"), ..Options::new(dir.path().join("state")) };
-        let selected = select(RuntimeChoice::Auto, &options).await.unwrap();
-        assert_eq!(selected.runtime.name(), "embedded");
-        assert!(selected.why.contains("none.sock"), "{}", selected.why);
+    async fn a_containerd_that_was_asked_for_and_is_not_there_is_an_error() {
+        let options = Options { containerd_socket: "/nonexistent/c.sock".into(), ..Options::new("/nonexistent") };
+        let error = select(RuntimeChoice::Containerd, &options).await.unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/c.sock") && error.contains("is containerd running"), "{error}");
     }
 
     #[tokio::test]
-    async fn a_runtime_that_is_not_built_in_is_named() {
-        let error = select(RuntimeChoice::Containerd, &Options::new("/nonexistent")).await.unwrap_err();
-        assert!(error.to_string().starts_with("failed to use the containerd runtime: this build does not have it"));
+    async fn without_docker_and_containerd_the_embedded_runtime_is_chosen_and_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            docker_socket: dir.path().join("none.sock"),
+            containerd_socket: dir.path().join("nor.sock"),
+            ..Options::new(dir.path().join("state"))
+        };
+        let selected = select(RuntimeChoice::Auto, &options).await.unwrap();
+        assert_eq!(selected.runtime.name(), "embedded");
+        assert!(selected.why.contains("none.sock") && selected.why.contains("nor.sock"), "{}", selected.why);
     }
 }

@@ -76,6 +76,8 @@ pub struct Config {
     pub containerd_socket: PathBuf,
     /// containerd's namespace.
     pub containerd_namespace: String,
+    /// Where the logs of containerd's containers are kept, as nerdctl does.
+    pub containerd_data_root: PathBuf,
     /// Where `hosts.toml` files are.
     pub registry_config_path: PathBuf,
     /// The registry the credentials are for, and on the older wires the prefix of every image; empty = none.

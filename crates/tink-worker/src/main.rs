@@ -164,7 +164,6 @@ async fn engine(config: &Config, state_dir: &Path, options: &Options) -> Result<
         let choice = in_use.filter(|_| begun.elapsed() < ENGINE_PATIENCE).unwrap_or(config.runtime);
         match tink_runtime::select(choice, options).await {
             Ok(selected) => return Ok(selected.runtime),
-            Err(error @ SelectError::NotBuiltIn { .. }) => return Err(error),
             Err(error) => {
                 if !std::mem::replace(&mut said, true) {
                     warn!(%error, "the container engine does not answer; the worker waits for it");
@@ -200,6 +199,9 @@ async fn import_images(directory: &Path, runtime: &dyn Runtime) {
 fn engine_options(config: &Config, state_dir: &Path) -> Options {
     let mut options = Options::new(state_dir);
     options.docker_socket = config.docker_socket.clone();
+    options.containerd_socket = config.containerd_socket.clone();
+    options.containerd_namespace = config.containerd_namespace.clone();
+    options.containerd_data_root = config.containerd_data_root.clone();
     options.credentials = credentials(config);
     options.insecure_registries = config.insecure_registries.clone();
     options.extra_ca_files = config.ca_file.iter().cloned().collect();

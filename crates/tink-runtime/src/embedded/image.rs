@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use tink_image::{Credential, ImageError, LayerState, ProxyConfig, PullSource, RegistryConfig};
+use tink_image::{LayerState, PullSource};
 use tink_workflow::ImageRef;
 
 use super::EmbeddedRuntime;
-use crate::{Operation, Options, Progress, PullOutcome, PullProgress, RegistryCredentials, RuntimeError};
+use crate::registry::{failure, pull_error};
+use crate::{Operation, Progress, PullOutcome, PullProgress, RuntimeError};
 
 impl EmbeddedRuntime {
     pub(super) async fn pull_image(&self, image: &ImageRef, progress: &Progress) -> Result<PullOutcome, RuntimeError> {
@@ -51,44 +52,6 @@ impl EmbeddedRuntime {
     }
 }
 
-/// What the options say of registries; proxies are those of the environment.
-pub(super) fn registry_config(options: &Options) -> RegistryConfig {
-    RegistryConfig {
-        credentials: options.credentials.iter().filter(|one| names_a_registry(one)).map(credential).collect(),
-        insecure: options.insecure_registries.clone(),
-        certs_d: options.certs_d.clone(),
-        extra_ca_files: options.extra_ca_files.clone(),
-        proxy: ProxyConfig::from_env(),
-        ..RegistryConfig::default()
-    }
-}
-
-/// Only a registry as it stands in normalised image names has credentials; what is close to one (a URL, another name
-/// of Docker Hub) matches nothing, as under Docker.
-fn names_a_registry(credentials: &RegistryCredentials) -> bool {
-    ImageRef::parse(&format!("{}/a/b", credentials.registry)).is_ok_and(|image| credentials.are_for(&image))
-}
-
-fn credential(credentials: &RegistryCredentials) -> Credential {
-    Credential {
-        registry: credentials.registry.clone(),
-        username: credentials.username.clone(),
-        password: credentials.password.clone(),
-    }
-}
-
-pub(super) fn pull_error(image: &ImageRef, error: &ImageError) -> RuntimeError {
-    failure(Operation::Pull, &image.familiar(), error)
-}
-
-fn failure(operation: Operation, subject: &str, error: &ImageError) -> RuntimeError {
-    if error.retryable() {
-        RuntimeError::transient(operation, subject, error.chain())
-    } else {
-        RuntimeError::permanent(operation, subject, error.chain())
-    }
-}
-
 fn summed(layers: &tink_image::PullProgress) -> PullProgress {
     let (bytes_done, bytes_total) = layers.bytes();
     let is_done = |state: LayerState| matches!(state, LayerState::Done | LayerState::Present);
@@ -97,21 +60,5 @@ fn summed(layers: &tink_image::PullProgress) -> PullProgress {
         bytes_total,
         layers_done: layers.layers.iter().filter(|layer| is_done(layer.state)).count(),
         layers_total: layers.layers.len(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_registry_of_image_names_has_credentials() {
-        let named = |registry: &str| names_a_registry(&RegistryCredentials::new(registry, "u", "p"));
-        for good in ["docker.io", "quay.io", "registry.example.com:5000", "localhost", "[::1]:5000"] {
-            assert!(named(good), "{good}");
-        }
-        for bad in ["", "https://quay.io", "index.docker.io", "quay.io/", "quay.io/x", "library", "quay.io:x"] {
-            assert!(!named(bad), "{bad}");
-        }
     }
 }

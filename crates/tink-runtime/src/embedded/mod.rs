@@ -28,6 +28,7 @@ use async_trait::async_trait;
 use tink_image::{Budget, Registries, Store};
 use tink_workflow::ImageRef;
 
+use crate::registry::registry_config;
 use crate::{
     ContainerSpec, ExitStatus, HandleRecord, Identity, LogSink, Operation, Options, Progress, PullOutcome, Recovered,
     Runtime, RuntimeError,
@@ -62,7 +63,7 @@ impl EmbeddedRuntime {
             .map_err(|error| fail(format!("cannot find {}: {error}", containers.display())))?;
         let budget = options.image_bytes_max.map_or_else(Budget::unlimited, Budget::bytes);
         let store = Store::open(&options.state_dir.join("images"), budget).map_err(|error| fail(error.chain()))?;
-        let registries = Registries::new(image::registry_config(options)).map_err(|error| fail(error.chain()))?;
+        let registries = Registries::new(registry_config(options)).map_err(|error| fail(error.chain()))?;
         let state_dir = containers.parent().map_or_else(|| options.state_dir.clone(), Path::to_owned);
         let options = Options { state_dir, ..options.clone() };
         Ok(Self { containers, store, registries, options })

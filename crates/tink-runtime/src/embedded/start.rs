@@ -7,10 +7,10 @@ use tink_oci::{LaunchError, Spec, Status};
 use tink_workflow::ImageRef;
 
 use super::find::{Owner, record};
-use super::image::pull_error;
 use super::socket::{self, Setup};
 use super::translate::{container_id, translate};
 use super::{EmbeddedRuntime, chain};
+use crate::registry::pull_error;
 use crate::{ContainerSpec, HandleRecord, Identity, Operation, RuntimeError};
 
 /// A container that is ready to be launched.

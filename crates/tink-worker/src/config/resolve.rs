@@ -154,6 +154,7 @@ impl Resolved {
             docker_socket: self.path("docker-socket"),
             containerd_socket: self.path("containerd-socket"),
             containerd_namespace: self.text("containerd-namespace"),
+            containerd_data_root: self.path("containerd-data-root"),
             registry_config_path: self.path("containerd-registry-config-path"),
             registry_name: self.text("registry-name"),
             insecure_registries: self

@@ -101,6 +101,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     },
     setting("containerd-socket", Kind::Path, "/run/containerd/containerd.sock", "containerd's socket"),
     setting("containerd-namespace", Kind::Text, "tinkerbell", "containerd's namespace"),
+    setting("containerd-data-root", Kind::Path, "/var/lib/nerdctl", "where nerdctl looks for logs of containers"),
     setting(
         "containerd-registry-config-path",
         Kind::Path,
@@ -136,7 +137,7 @@ pub(super) static SETTINGS: &[Setting] = &[
             "insecure-registries",
             Kind::Text,
             "",
-            "registries without TLS or with a certificate that cannot be verified, comma-separated (embedded runtime)",
+            "registries without TLS or with a certificate that cannot be verified, comma-separated (not with Docker)",
         )
     },
     Setting {
@@ -223,7 +224,6 @@ pub(super) static SETTINGS: &[Setting] = &[
     inert("workflow-path", Kind::Path, "", "has no effect upstream either"),
     Setting { old_env: &["MAX_RETRY"], ..inert("max-retry", Kind::Text, "", "the worker never gives up") },
     Setting { old_env: &["TIMEOUT"], ..inert("timeout", Kind::Text, "", "the worker has no end of its own") },
-    inert("containerd-data-root", Kind::Path, "/var/lib/nerdctl", "logs are kept in the state directory"),
     inert("kubernetes-namespace", Kind::Text, "tinkerbell", "there is no kubernetes runtime"),
     inert("kubernetes-kubeconfig", Kind::Path, "", "there is no kubernetes runtime"),
     inert("kubernetes-service-account", Kind::Text, "", "there is no kubernetes runtime"),

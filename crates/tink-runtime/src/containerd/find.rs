@@ -1,0 +1,45 @@
+//! Finding containers again.
+
+use std::path::{Path, PathBuf};
+
+use super::ContainerdRuntime;
+use super::names::{container_id, record};
+use super::task::{Life, Seen};
+use crate::{HandleRecord, Identity, Operation, Recovered, RuntimeError};
+
+impl ContainerdRuntime {
+    pub(super) async fn recover_container(&self, record: &HandleRecord) -> Result<Recovered, RuntimeError> {
+        let seen = self.look(&record.container).await;
+        let seen = seen.map_err(|failure| failure.into_error(Operation::Recover, &record.container))?;
+        Ok(match seen.filter(|seen| !seen.is_kept()).map(|seen| seen.life) {
+            Some(Life::Running) => Recovered::Running,
+            Some(Life::Ended(status)) => Recovered::Exited(status),
+            // There is a record only of what was started: containerd forgot that it was.
+            None | Some(Life::Created) => Recovered::Gone,
+        })
+    }
+
+    pub(super) async fn find_container(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
+        let seen = self.look(&container_id(identity)).await;
+        let seen = seen.map_err(|failure| failure.into_error(Operation::Recover, identity.container_name()))?;
+        // One that did not get as far as its program is nothing to wait for.
+        let started = seen.filter(|seen| is_this_run(seen, identity) && seen.life != Life::Created);
+        Ok(started.map(|_| record(identity)))
+    }
+
+    /// The directory of a recorded container; a damaged record must not lead elsewhere.
+    pub(super) fn recorded_dir(&self, record: &HandleRecord, operation: Operation) -> Result<PathBuf, RuntimeError> {
+        if Path::new(&record.container).file_name().is_some_and(|name| *name == *record.container) {
+            return Ok(self.data_root.dir(&record.container));
+        }
+        Err(RuntimeError::permanent(operation, &record.container, "this is no container id"))
+    }
+}
+
+/// The worker's id and the action's name are left out: one that was given another name takes up what it began.
+pub(super) fn is_this_run(seen: &Seen, identity: &Identity) -> bool {
+    let names = ["org.tinkerbell.worker-id", "org.tinkerbell.action-name"];
+    let labels = identity.labels();
+    let mut ours = labels.iter().filter(|(key, _)| !names.contains(key));
+    !seen.is_kept() && ours.all(|(key, value)| seen.container.labels.get(*key) == Some(value))
+}

@@ -1,0 +1,249 @@
+//! Pulling: `tink-image` talks to the registry, containerd stores and unpacks.
+//!
+//! The packed layers are not kept once they are unpacked: on an installer OS they would lie in memory twice.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::stream::{self, StreamExt as _};
+use tink_image::{BlobStream, Descriptor, Digest, ImageError, PackedImage};
+use tink_workflow::ImageRef;
+use tokio::sync::oneshot;
+use tonic::Code;
+
+use super::ContainerdRuntime;
+use super::call::{Failure, FailureKind};
+use super::content::Labels;
+use super::image::{chains, name};
+use super::lease::Lease;
+use crate::registry::pull_error;
+use crate::{Operation, Progress, PullOutcome, PullProgress, RuntimeError};
+
+/// Layers fetched at the same time.
+const LAYERS_PARALLEL: usize = 3;
+/// Fetches of a layer whose bytes are wrong: each from the next endpoint.
+const FETCH_TRIES: usize = 2;
+
+/// Half a pull, or why there is none.
+pub(super) enum Fault {
+    /// The registry's.
+    Registry(ImageError),
+    /// containerd's.
+    Engine(Failure),
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self::Engine(failure)
+    }
+}
+
+impl From<ImageError> for Fault {
+    fn from(error: ImageError) -> Self {
+        Self::Registry(error)
+    }
+}
+
+impl Fault {
+    fn into_error(self, image: &ImageRef) -> RuntimeError {
+        match self {
+            Self::Registry(error) => pull_error(image, &error),
+            Self::Engine(failure) => engine_error(failure, Operation::Pull, &image.familiar()),
+        }
+    }
+}
+
+/// What containerd says of an image's bytes stays so, unless it has no room or was not ready.
+pub(super) fn engine_error(failure: Failure, operation: Operation, subject: &str) -> RuntimeError {
+    let advice = if failure.message.contains("no space left") {
+        "; make room where containerd keeps its data, such as with `ctr images rm`"
+    } else {
+        ""
+    };
+    let reason = format!("containerd: {}{advice}", failure.message);
+    match failure.kind {
+        FailureKind::Code(Code::DataLoss | Code::InvalidArgument | Code::Unimplemented) => {
+            RuntimeError::permanent(operation, subject, reason)
+        }
+        _ => RuntimeError::transient(operation, subject, reason),
+    }
+}
+
+impl ContainerdRuntime {
+    pub(super) async fn pull_or_local(
+        &self,
+        image: &ImageRef,
+        progress: &Progress,
+    ) -> Result<PullOutcome, RuntimeError> {
+        let engine = |failure| engine_error(failure, Operation::Pull, &image.familiar());
+        let here = self.unpacked(image).await.map_err(engine)?;
+        if here.is_some() && image.digest().is_some() {
+            return Ok(PullOutcome::Registry);
+        }
+        match self.pull_from_registry(image, here.as_ref().map(|here| &here.manifest), progress).await {
+            Ok(()) => Ok(PullOutcome::Registry),
+            Err(Fault::Registry(error)) if here.is_some() => Ok(PullOutcome::Local(pull_error(image, &error))),
+            Err(fault) => Err(fault.into_error(image)),
+        }
+    }
+
+    async fn pull_from_registry(
+        &self,
+        image: &ImageRef,
+        here: Option<&Digest>,
+        progress: &Progress,
+    ) -> Result<(), Fault> {
+        // With a copy at hand a registry that is away is asked once: an air-gapped site must not pay for each action.
+        let packed = self.registries.packed(image, here.is_none()).await?;
+        if here == Some(&packed.manifest.digest) {
+            let layers = packed.layers.len();
+            progress.set(PullProgress { layers_done: layers, layers_total: layers, ..PullProgress::default() });
+            return Ok(());
+        }
+        let lease = self.lease().await?;
+        let fetch = |at: usize| self.fetch_layer(&lease, &packed, at);
+        let stored = self.store(&lease, &packed, progress, fetch).await;
+        // In the background of the next call, but before the action needs the memory.
+        self.end_lease(lease, stored.is_ok()).await;
+        stored
+    }
+
+    /// Makes an image part of containerd: the missing layers as `fetch` brings them, then the documents, then the name.
+    pub(super) async fn store<F: Future<Output = Result<(), Fault>>>(
+        &self,
+        lease: &Lease,
+        packed: &PackedImage,
+        progress: &Progress,
+        fetch: impl Fn(usize) -> F,
+    ) -> Result<(), Fault> {
+        let chains = chains(&packed.image);
+        let mut present = 0;
+        for (at, chain) in chains.iter().enumerate() {
+            if self.has_snapshot(chain).await? {
+                present = at + 1;
+            }
+        }
+        let news = Watched::new(packed, present, progress);
+        // Unpacked in order while the later ones arrive.
+        let (mut waiting, mut arrivals) = (Vec::new(), Vec::new());
+        for at in present..chains.len() {
+            let (sender, receiver) = oneshot::channel();
+            waiting.push((at, sender));
+            arrivals.push(receiver);
+        }
+        let fetching = stream::iter(waiting).map(|(at, sender)| {
+            let fetched = fetch(at);
+            async move {
+                fetched.await?;
+                // Nobody listens any more where the unpacking has failed.
+                let _ = sender.send(());
+                Ok::<(), Fault>(())
+            }
+        });
+        let fetch_all = async {
+            let mut fetching = std::pin::pin!(fetching.buffer_unordered(LAYERS_PARALLEL));
+            while let Some(result) = fetching.next().await {
+                result?;
+            }
+            Ok::<(), Fault>(())
+        };
+        let unpack_all = async {
+            for (at, arrival) in (present..chains.len()).zip(arrivals) {
+                // A fetch that failed ends everything by itself.
+                if arrival.await.is_err() {
+                    return Ok(());
+                }
+                let parent = at.checked_sub(1).map_or("", |below| chains[below].as_str());
+                let (blob, diff_id) = (&packed.layers[at], &packed.image.rootfs.diff_ids[at]);
+                self.unpack_layer(lease, blob, diff_id, parent, &chains[at]).await?;
+                news.done(at);
+            }
+            Ok::<(), Fault>(())
+        };
+        tokio::try_join!(fetch_all, unpack_all)?;
+        self.store_documents(lease, packed, chains.last()).await?;
+        Ok(())
+    }
+
+    async fn store_documents(
+        &self,
+        lease: &Lease,
+        packed: &PackedImage,
+        chain: Option<&String>,
+    ) -> Result<(), Failure> {
+        let key = format!("containerd.io/gc.ref.snapshot.{}", self.snapshotter);
+        let labels: Labels = chain.map(|chain| (key, chain.clone())).into_iter().collect();
+        self.write_content(lease, &packed.config, &packed.config_bytes, labels).await?;
+        let config = ("containerd.io/gc.ref.content.config".to_owned(), packed.config.digest.to_string());
+        self.write_content(lease, &packed.manifest, &packed.manifest_bytes, Labels::from([config])).await?;
+        tracing::debug!(image = name(&packed.reference), digest = %packed.manifest.digest, "image stored");
+        self.name_image(&packed.reference, &packed.manifest).await
+    }
+
+    async fn fetch_layer(&self, lease: &Lease, packed: &PackedImage, at: usize) -> Result<(), Fault> {
+        let blob = &packed.layers[at];
+        if self.has_content(&blob.digest).await? {
+            return Ok(());
+        }
+        let mut endpoint = 0;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut stream = BlobStream::new(&self.registries, &packed.reference, blob, endpoint)?;
+            match self.copy_blob(lease, blob, &mut stream).await {
+                // What containerd was given is not what the digest says.
+                Err(Fault::Engine(failure)) if is_damage(&failure) && tries < FETCH_TRIES => {
+                    tracing::warn!(layer = %blob.digest, reason = failure.message, "fetching a damaged layer once more");
+                    endpoint = stream.endpoint() + 1;
+                }
+                copied => return copied,
+            }
+        }
+    }
+
+    async fn copy_blob(&self, lease: &Lease, blob: &Descriptor, stream: &mut BlobStream<'_>) -> Result<(), Fault> {
+        let Some(mut upload) = self.upload(lease, blob).await? else { return Ok(()) };
+        while let Some(bytes) = stream.next().await? {
+            upload.push(&bytes).await?;
+        }
+        Ok(upload.commit(&blob.digest, Labels::new()).await?)
+    }
+}
+
+fn is_damage(failure: &Failure) -> bool {
+    failure.is(Code::FailedPrecondition) && failure.message.contains("digest")
+}
+
+/// How far a pull is; layers count when they are unpacked.
+struct Watched<'a> {
+    progress: &'a Progress,
+    sizes: Vec<u64>,
+    layers_done: AtomicU64,
+    bytes_done: AtomicU64,
+    bytes_total: u64,
+}
+
+impl<'a> Watched<'a> {
+    fn new(packed: &PackedImage, present: usize, progress: &'a Progress) -> Self {
+        let sizes: Vec<u64> = packed.layers.iter().map(|layer| layer.size).collect();
+        let bytes_total = sizes.iter().skip(present).sum();
+        let layers_done = AtomicU64::new(present as u64);
+        let watched = Self { progress, sizes, layers_done, bytes_done: AtomicU64::new(0), bytes_total };
+        watched.publish();
+        watched
+    }
+
+    fn done(&self, at: usize) {
+        self.layers_done.fetch_add(1, Ordering::Relaxed);
+        self.bytes_done.fetch_add(self.sizes.get(at).copied().unwrap_or(0), Ordering::Relaxed);
+        self.publish();
+    }
+
+    fn publish(&self) {
+        self.progress.set(PullProgress {
+            bytes_done: self.bytes_done.load(Ordering::Relaxed),
+            bytes_total: self.bytes_total,
+            layers_done: usize::try_from(self.layers_done.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
+            layers_total: self.sizes.len(),
+        });
+    }
+}
