@@ -133,7 +133,7 @@ impl Dockerd {
     /// The process id of its containerd.
     #[must_use]
     pub fn containerd_pid(&self) -> u32 {
-        self.containerd.pid()
+        self.containerd.pid().unwrap_or_default()
     }
 
     /// Its cgroups are told apart by the run's name.
