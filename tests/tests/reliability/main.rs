@@ -1,0 +1,6 @@
+//! Faults, each with a defined behaviour: nothing runs twice, nothing is lost, the worker goes on. See docs/reliability.md.
+
+mod faults;
+mod leaving;
+mod network;
+mod site;
