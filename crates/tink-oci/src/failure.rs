@@ -57,6 +57,14 @@ pub struct StartFailure {
 }
 
 impl StartFailure {
+    /// Whether the same start may succeed a little later, because memory, disk space or files had run out.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        use rustix::io::Errno;
+        let wants = [Errno::NOSPC, Errno::DQUOT, Errno::NOMEM, Errno::NFILE, Errno::MFILE];
+        self.cause.is_some_and(|cause| wants.iter().any(|errno| errno.raw_os_error() == cause.errno))
+    }
+
     /// A failure of building the container, without a system error below.
     pub(crate) fn setup(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Setup, message: message.into(), cause: None }

@@ -16,6 +16,9 @@ use crate::site::Site;
 /// What the worker says once when it cannot remember an assignment.
 const CANNOT_REMEMBER: &str = "the journal cannot be written and nothing is started without it";
 
+/// What it says once when it cannot start a container.
+const CANNOT_START: &str = "the engine cannot start the container; trying again";
+
 #[test]
 fn a_full_state_directory_starts_nothing_until_there_is_room() -> Result<()> {
     scenario("a_full_state_directory_starts_nothing_until_there_is_room", |run| {
@@ -26,15 +29,16 @@ fn a_full_state_directory_starts_nothing_until_there_is_room() -> Result<()> {
         site.stack.wait_for_state("before", "SUCCESS")?;
         disk.fill()?;
         site.create("during", &[site.action("second", "true", "")?])?;
-        worker.stdout().wait_for_line(CANNOT_REMEMBER, DEADLINE)?;
+        // A closed entry of the journal may give just enough room for the assignment, but not for a container.
+        let waits = |line: &str| line.contains(CANNOT_REMEMBER) || line.contains(CANNOT_START);
+        worker.stdout().wait_for("what the worker waits for", DEADLINE, waits)?;
         assert_eq!(site.runs(), ["first"]);
-        assert_eq!(action_of(&site.stack.workflow("during")?, "second")?["state"], "PENDING");
         disk.free()?;
         site.stack.wait_for_state("during", "SUCCESS")?;
         assert_eq!(site.runs(), ["first", "second"]);
         ensure!(!worker.has_ended(), "the worker ended");
-        let said = worker.stdout().text().matches(CANNOT_REMEMBER).count();
-        assert_eq!(said, 1, "said at every try");
+        let said = worker.stdout().lines().iter().filter(|line| waits(line)).count();
+        assert!(said <= 2, "said at every try: {said} times");
         worker.terminate(DEADLINE)?;
         Ok(())
     })

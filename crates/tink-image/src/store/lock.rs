@@ -50,7 +50,15 @@ impl Store {
 
     fn lock(&self, how: FlockOperation) -> Result<StoreLock, ImageError> {
         let path = self.path("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let open = || File::options().create(true).truncate(false).write(true).open(&path);
+        let file = match open() {
+            // Whoever unmounted or removed the store took the images along, but not the right to pull them again.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Self::make_directories(self.directory())?;
+                open()
+            }
+            other => other,
+        };
         let file = file.map_err(|source| store_error("open", &path, source))?;
         flock(file.as_fd(), how).map_err(|errno| store_error("lock", &path, errno))?;
         Ok(StoreLock { _file: file })

@@ -142,6 +142,9 @@ fn resolved(spec: &ContainerSpec, prepared: &Prepared) -> ContainerSpec {
 
 fn start_error(error: &LaunchError, name: &str) -> RuntimeError {
     match error {
+        LaunchError::Start(failure) if failure.may_pass() => {
+            RuntimeError::transient(Operation::Start, name, chain(error))
+        }
         LaunchError::Spec(_) | LaunchError::Start(_) => RuntimeError::permanent(Operation::Start, name, chain(error)),
         LaunchError::State { .. }
         | LaunchError::Exists { .. }
