@@ -39,6 +39,7 @@ mod report;
 mod reporter;
 mod secret;
 pub mod state_dir;
+mod syslog;
 pub mod transport;
 mod worker;
 
@@ -53,6 +54,7 @@ pub use human_duration::human_duration;
 pub use journal::{Disk, DiskFile, Journal, JournalError, JournalLimits, RealDisk};
 pub use report::Report;
 pub use secret::{Redactor, Secret};
+pub use syslog::Syslog;
 pub use tokio_util::sync::CancellationToken;
 pub use transport::{Ack, Next, Transport, TransportError};
 pub use worker::{Ended, Idle, Settings, Worker};

@@ -9,7 +9,8 @@ use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice, SelectE
 use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation, Sources};
 use tink_worker::transport::grpc::{GrpcSettings, GrpcTransport, PollingSettings};
 use tink_worker::{
-    Backoff, CancellationToken, RealDisk, Redactor, Settings, Worker, error_chain, install, logging, reboot, state_dir,
+    Backoff, CancellationToken, RealDisk, Redactor, Settings, Syslog, Worker, error_chain, install, logging, reboot,
+    state_dir,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -46,7 +47,15 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    logging::start(config.log_format, config.log_level);
+    let syslog = config.syslog_host.as_deref().map(|host| Syslog::start(host, config.syslog_port, &config.id));
+    let (syslog, no_syslog) = match syslog.transpose() {
+        Ok(syslog) => (syslog, None),
+        Err(error) => (None, Some(error)),
+    };
+    logging::start(config.log_format, config.log_level, syslog.clone());
+    if let Some(error) = no_syslog {
+        warn!(%error, "nothing is sent to syslog: its thread cannot be started");
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build();
     let runtime = match runtime {
@@ -56,13 +65,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(work(&config));
+    let code = runtime.block_on(work(&config, syslog));
     // A name lookup or a write that hangs must not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(500));
     code
 }
 
-async fn work(config: &Config) -> ExitCode {
+async fn work(config: &Config, syslog: Option<Syslog>) -> ExitCode {
     let stop = match stop_on_signals() {
         Ok(stop) => stop,
         Err(error) => {
@@ -106,6 +115,9 @@ async fn work(config: &Config) -> ExitCode {
     let mut settings = Settings::new(config.id.clone(), state_dir);
     settings.backoff_max = config.backoff_max_interval;
     settings.executor.stop_grace = config.stop_grace;
+    if let Some(syslog) = syslog {
+        settings.events = settings.events.with(Arc::new(syslog));
+    }
     settings.executor.echo_output = config.capture_action_logs;
     settings.executor.redactor = Redactor::new([config.registry_pass.expose().as_str()]);
     match Worker::new(settings, transport, runtime) {

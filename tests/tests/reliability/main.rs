@@ -3,4 +3,5 @@
 mod faults;
 mod leaving;
 mod network;
+mod output;
 mod site;
