@@ -355,6 +355,11 @@ pub struct CancelWorkflow {
 pub enum WorkerCommand {
     /// List all that the server has seen.
     List,
+    /// Show one; with -o yaml or -o json, with all that it found on its machine.
+    Get {
+        /// Its id.
+        id: String,
+    },
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -15,7 +15,7 @@ pub mod watch;
 mod worker;
 pub mod workflow;
 
-use crate::args::{Cli, Command, TemplateCommand};
+use crate::args::{Cli, Command, TemplateCommand, WorkerCommand};
 use crate::client::Client;
 use crate::exit::{DONE, Failure};
 use crate::output;
@@ -36,7 +36,8 @@ pub async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Template(command) => object::template(connect().await?, command, cli.output).await,
         Command::Hardware(command) => object::hardware(connect().await?, command, cli.output).await,
         Command::Workflow(command) => workflow::run(connect().await?, command, cli.output).await,
-        Command::Worker(_) => worker::list(connect().await?, cli.output).await,
+        Command::Worker(WorkerCommand::List) => worker::list(connect().await?, cli.output).await,
+        Command::Worker(WorkerCommand::Get { id }) => worker::get(connect().await?, id, cli.output).await,
         Command::Ps(args) => ps::run(&args, cli.output),
         Command::Logs(args) => logs::run(&args).await,
         Command::Exec(args) => Err(exec::run(args)),

@@ -1,7 +1,7 @@
 //! Workers that the server has seen.
 
 use serde_json::{Value, json};
-use tink_proto::admin::{ListWorkersRequest, Worker};
+use tink_proto::admin::{ListWorkersRequest, Worker, WorkerRequest};
 
 use crate::args::Format;
 use crate::client::{Client, refused};
@@ -14,6 +14,14 @@ pub async fn list(mut client: Client, format: Format) -> Result<u8, Failure> {
     let workers = found.into_inner().workers;
     let values: Vec<Value> = workers.iter().map(value).collect();
     output::print(format, &values, false, || table(&workers))?;
+    Ok(DONE)
+}
+
+/// `tink worker get`.
+pub async fn get(mut client: Client, id: String, format: Format) -> Result<u8, Failure> {
+    let doing = format!("get worker {id}");
+    let worker = client.workers.get(WorkerRequest { id }).await.map_err(refused(doing))?.into_inner();
+    output::print(format, &[value(&worker)], true, || table(std::slice::from_ref(&worker)))?;
     Ok(DONE)
 }
 

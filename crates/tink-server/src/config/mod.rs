@@ -116,7 +116,7 @@ pub struct Config {
     pub http_authority: Option<Authority>,
 
     /// A directory with bundle.pem and server-key.pem, as --tls-cert and --tls-key
-    #[arg(long, env = "TINKERBELL_CERTS_DIR", value_name = "DIRECTORY", help_heading = "Older names")]
+    #[arg(long, env = "TINKERBELL_CERTS_DIR", value_name = "DIRECTORY", help_heading = "Older names", value_parser = older::path)]
     pub cert_dir: Option<PathBuf>,
 
     /// As --cert-dir /certs/NAME, if that is there

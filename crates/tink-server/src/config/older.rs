@@ -24,6 +24,12 @@ pub fn truth(text: &str) -> Result<Truth, String> {
     }
 }
 
+/// A path, also an empty one, which clap's own parser refuses.
+#[expect(clippy::unnecessary_wraps, reason = "as clap wants a parser")]
+pub fn path(text: &str) -> Result<std::path::PathBuf, String> {
+    Ok(text.into())
+}
+
 /// What [`truth`] read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truth(pub Option<bool>);

@@ -89,6 +89,11 @@ impl Caller {
         &self.holder
     }
 
+    /// Whether it is known by more than its connection.
+    pub fn names_instance(&self) -> bool {
+        names_instance(&self.holder)
+    }
+
     pub(super) fn line(&self) -> Option<&Line> {
         self.line.as_ref()
     }

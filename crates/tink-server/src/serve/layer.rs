@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 use crate::metrics::Metrics;
 
 /// Methods that are counted under their own name; anything a client invents is `other`, so that the labels stay few.
-const METHODS: [&str; 44] = [
+const METHODS: [&str; 45] = [
     "/proto.WorkflowService/GetAction",
     "/proto.WorkflowService/ReportActionStatus",
     "/proto.WorkflowService/GetWorkflowContexts",
@@ -30,6 +30,7 @@ const METHODS: [&str; 44] = [
     "/tink.v1.WorkflowService/Events",
     "/tink.v1.WorkflowService/Watch",
     "/tink.v1.WorkerService/List",
+    "/tink.v1.WorkerService/Get",
     "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/CreateWorkflow",
     "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/GetWorkflow",
     "/github.com.tinkerbell.tink.protos.workflow.WorkflowService/DeleteWorkflow",

@@ -293,6 +293,8 @@ pub async fn a_workers_first_sight_is_kept(store: &dyn Store) {
         address: "b".into(),
         attributes_json: "{}".into(),
     };
+    assert_eq!(store.worker(&worker("m")).await.unwrap().as_ref(), Some(&expected));
+    assert_eq!(store.worker(&worker("n")).await.unwrap(), None);
     assert_eq!(store.workers().await.unwrap(), [expected]);
 }
 

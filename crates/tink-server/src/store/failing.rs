@@ -158,6 +158,10 @@ impl Store for FailingStore {
         self.pass("see_workers", self.inner.see_workers(seen)).await
     }
 
+    async fn worker(&self, id: &WorkerId) -> Result<Option<StoredWorker>, StoreError> {
+        self.pass("worker", self.inner.worker(id)).await
+    }
+
     async fn workers(&self) -> Result<Vec<StoredWorker>, StoreError> {
         self.pass("workers", self.inner.workers()).await
     }

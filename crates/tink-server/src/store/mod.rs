@@ -136,6 +136,9 @@ pub trait Store: Send + Sync + 'static {
     /// Stores when and with what attributes workers were seen. The first sight of a worker is kept.
     async fn see_workers(&self, seen: Vec<WorkerSeen>) -> Result<(), StoreError>;
 
+    /// What is known of a worker; none when it was never seen.
+    async fn worker(&self, id: &WorkerId) -> Result<Option<StoredWorker>, StoreError>;
+
     /// Every worker ever seen, by id.
     async fn workers(&self) -> Result<Vec<StoredWorker>, StoreError>;
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tink_proto::admin::{
     ApplyRequest, CancelWorkflowRequest, CreateWorkflowRequest, CreateWorkflowResponse, Kind, ListRequest,
-    ListWorkersRequest, ListWorkflowsRequest, ObjectRequest, apply_response::Outcome,
+    ListWorkersRequest, ListWorkflowsRequest, ObjectRequest, WorkerRequest, apply_response::Outcome,
 };
 use tink_proto::v2025::action_status_request::StateType;
 use tink_proto::v2025::{ActionRequest, AgentAttributes, Memory};
@@ -142,6 +142,33 @@ async fn workers_show_what_they_are_and_do() {
     let busy = &workers().await[0];
     assert_eq!((busy.connected, busy.workflow_id.as_str(), busy.action_name.as_str()), (true, "default/w", "a"));
     assert_eq!(busy.attributes_json, idle.attributes_json);
+    let one = |id: &str| WorkerRequest { id: id.to_owned() };
+    assert_eq!(&world.workers().get(one("m1")).await.unwrap().into_inner(), busy);
+    assert_eq!(world.workers().get(one("m2")).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn hardware_shows_the_newest_attributes_of_its_worker_and_keeps_none() {
+    let world = world_with(Config { hold: std::time::Duration::ZERO, ..Config::embedded() }).await;
+    let spec = json!({"interfaces": [{"dhcp": {"mac": "08:00:27:00:00:0a"}}]});
+    world.apply(Kind::Hardware, object("Hardware", "machine", spec.clone())).await;
+    let shown = async |name: &str| {
+        let request = ObjectRequest { kind: Kind::Hardware.into(), key: Some(key(name)) };
+        let object = world.objects().get(request).await.unwrap().into_inner();
+        (object.version, serde_json::from_str::<serde_json::Value>(&object.json).unwrap())
+    };
+    assert_eq!(shown("machine").await.1.get("status"), None);
+    for total in ["16GB", "32GB"] {
+        let memory = Memory { total: Some(total.into()), usable: None };
+        let attributes = AgentAttributes { memory: Some(memory), ..Default::default() };
+        let agent_id = Some("08:00:27:00:00:0A".to_owned());
+        let request = ActionRequest { agent_id, agent_attributes: Some(attributes) };
+        world.agents().get_action(request).await.unwrap_err();
+        let (version, json) = shown("machine").await;
+        assert_eq!((version, &json["status"]["attributes"]["inBand"]["memory"]["total"]), (1, &json!(total)));
+    }
+    world.apply(Kind::Hardware, object("Hardware", "other", json!({"agentID": "x"}))).await;
+    assert_eq!(shown("other").await.1.get("status"), None);
 }
 
 /// Applies the hardware and the template of `examples/references` and creates its workflow.

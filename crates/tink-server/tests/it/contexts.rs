@@ -311,3 +311,25 @@ async fn a_report_of_today_on_the_shared_path_is_still_todays() {
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(world.workflow("w").await.state, "SUCCESS");
 }
+
+#[tokio::test]
+async fn a_worker_whose_connection_broke_waits_for_the_old_one_to_be_gone() {
+    for generation in BOTH {
+        let world = impatient().await;
+        world.create("w", &[("m1", &["a"])]).await;
+        let old = Worker::over(crate::world::connect(&world.running).await, generation, "m1");
+        let id = old.contexts().await.unwrap()[0].workflow.clone();
+        old.report(&id, "task0", "a", 1).await.unwrap();
+        let new = Worker::new(&world, generation, "m1");
+        assert_eq!(new.contexts().await.unwrap(), [], "another process may have the action");
+        let again = tokio::spawn({
+            let (new, id) = (new.clone(), id.clone());
+            async move { new.report(&id, "task0", "a", 1).await }
+        });
+        // Refused for the first time.
+        while crate::http::get(&world, "/metrics").await.1.contains("tink_reports_refused_total 0") {}
+        assert!(!again.is_finished());
+        drop(old);
+        assert_eq!(again.await.unwrap().unwrap(), None);
+    }
+}

@@ -1,5 +1,6 @@
 //! The administrators' services, `tink.v1`: what the `tink` CLI speaks. Their contract is in the .proto.
 
+mod attributes;
 mod convert;
 mod manifest;
 mod objects;

@@ -8,7 +8,7 @@ use tink_proto::admin::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{convert, manifest, status};
+use super::{attributes, convert, manifest, status};
 use crate::engine::Engine;
 use crate::services::render;
 use crate::store::{ObjectKind, Outcome};
@@ -55,7 +55,10 @@ impl ObjectService for Objects {
         let kind = manifest::kind(request.kind).map_err(|found| status::findings(&found))?;
         let key = manifest::key(request.key).map_err(|found| status::findings(&found))?;
         match self.engine.store.object(kind, &key).await.map_err(status::of_store)? {
-            Some(object) => Ok(Response::new(convert::object(object))),
+            Some(object) => {
+                let object = attributes::beside(&self.engine, object).await.map_err(status::of_store)?;
+                Ok(Response::new(convert::object(object)))
+            }
             None => Err(Status::not_found(format!("there is no {kind} {key}"))),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tink_proto::admin::worker_service_server::WorkerService;
-use tink_proto::admin::{ListWorkersRequest, ListWorkersResponse, Worker, WorkerInstance};
+use tink_proto::admin::{ListWorkersRequest, ListWorkersResponse, Worker, WorkerInstance, WorkerRequest};
 use tink_workflow::{ActionState, WorkerId, WorkflowState};
 use tonic::{Request, Response, Status};
 
@@ -69,5 +69,16 @@ impl WorkerService for Workers {
         let workers = self.engine.store.workers().await.map_err(status::of_store)?;
         let workers = workers.into_iter().map(|worker| self.describe(worker, &mut busy)).collect();
         Ok(Response::new(ListWorkersResponse { workers }))
+    }
+
+    async fn get(&self, request: Request<WorkerRequest>) -> Result<Response<Worker>, Status> {
+        let id =
+            WorkerId::parse(request.into_inner().id).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        self.engine.flush_presence().await.map_err(status::of_store)?;
+        let Some(worker) = self.engine.store.worker(&id).await.map_err(status::of_store)? else {
+            return Err(Status::not_found(format!("no worker {id} was seen here")));
+        };
+        let mut busy = self.busy().await.map_err(status::of_store)?;
+        Ok(Response::new(self.describe(worker, &mut busy)))
     }
 }

@@ -1,5 +1,7 @@
 //! ReportActionStatus by the names of task and action.
 
+use std::time::Duration;
+
 use tink_workflow::{ActionState, Refusal, WorkerId, WorkflowId};
 use tonic::Status;
 
@@ -8,6 +10,10 @@ use crate::engine::{Caller, EngineError, Named, NamedReport, Reported};
 use crate::services::failure;
 use crate::store::WorkerSeen;
 
+/// How long a report waits for another connection to be given up; longer than it takes to find out that it is broken.
+const HELD_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How often it looks.
+const HELD_LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Bytes of a worker's message that are kept.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 
@@ -58,7 +64,7 @@ impl Contexts {
         let asks_leave = report.state == ActionState::Running;
         let refused =
             |status: Status| if asks_leave { Err(status) } else { Ok(Answer::Refused(status.message().into())) };
-        match self.engine.report_named(&workflow, report, caller).await {
+        match self.heard(&workflow, report, caller).await {
             Ok(Named::Reported(Reported::Acknowledged)) => Ok(Answer::Taken),
             Ok(Named::NoSuchTask) => refused(Status::not_found(
                 "reported task name does not match the current action details: the workflow has no such task",
@@ -85,6 +91,23 @@ impl Contexts {
                 }
             }),
             Err(error) => Err(failure(CALL, &error)),
+        }
+    }
+
+    /// Waits while another connection has the action: most likely it is this worker's own, broken and not yet known to be.
+    /// Workers of tink v0.2 to v0.8 end their process when they are refused three times.
+    async fn heard(&self, workflow: &WorkflowId, report: NamedReport, caller: &Caller) -> Result<Named, EngineError> {
+        let until = tokio::time::Instant::now() + HELD_WAIT_MAX;
+        loop {
+            let heard = self.engine.report_named(workflow, report.clone(), caller).await?;
+            let held = matches!(heard, Named::Reported(Reported::Held { .. }));
+            if !held || caller.names_instance() || tokio::time::Instant::now() >= until {
+                return Ok(heard);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(HELD_LOOK_EVERY) => {}
+                () = self.stopping.cancelled() => return Ok(heard),
+            }
         }
     }
 

@@ -261,6 +261,11 @@ impl Store for SqliteStore {
         self.writer.write("store sights of workers", move |db, _| workers::see(db, &seen)).await
     }
 
+    async fn worker(&self, id: &WorkerId) -> Result<Option<StoredWorker>, StoreError> {
+        let id = id.clone();
+        self.read("read a worker", move |db| workers::get(db, &id)).await
+    }
+
     async fn workers(&self) -> Result<Vec<StoredWorker>, StoreError> {
         self.read("list workers", workers::list).await
     }

@@ -1,6 +1,6 @@
 //! Workers: when and with what attributes they were seen.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tink_workflow::WorkerId;
 
 use super::super::{StoreError, StoredWorker, WorkerSeen};
@@ -31,19 +31,31 @@ pub fn see(db: &Connection, seen: &[WorkerSeen]) -> Result<(), StoreError> {
     .map_err(failed)
 }
 
+const COLUMNS: &str = "id, first_seen, last_seen, address, attributes";
+
+type Raw = (String, i64, i64, String, String);
+
+fn from_row(row: &Row<'_>) -> Result<Raw, rusqlite::Error> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+}
+
+fn parse((id, first_seen, last_seen, address, attributes_json): Raw) -> Result<StoredWorker, StoreError> {
+    let id = WorkerId::parse(id)
+        .map_err(|error| StoreError::Damaged { what: "a worker".to_owned(), detail: error.to_string() })?;
+    Ok(StoredWorker { id, first_seen: time(first_seen), last_seen: time(last_seen), address, attributes_json })
+}
+
+pub fn get(db: &Connection, id: &WorkerId) -> Result<Option<StoredWorker>, StoreError> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM workers WHERE id = ?"))
+        .and_then(|mut statement| statement.query_row([id.as_str()], from_row).optional())
+        .map_err(|error| StoreError::sqlite("read a worker", error))?
+        .map(parse)
+        .transpose()
+}
+
 pub fn list(db: &Connection) -> Result<Vec<StoredWorker>, StoreError> {
     let failed = |error| StoreError::sqlite("list workers", error);
-    let mut statement = db
-        .prepare_cached("SELECT id, first_seen, last_seen, address, attributes FROM workers ORDER BY id")
-        .map_err(failed)?;
-    let rows = statement
-        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
-        .map_err(failed)?;
-    rows.map(|row| {
-        let (id, first_seen, last_seen, address, attributes_json) = row.map_err(failed)?;
-        let id = WorkerId::parse(id)
-            .map_err(|error| StoreError::Damaged { what: "a worker".to_owned(), detail: error.to_string() })?;
-        Ok(StoredWorker { id, first_seen: time(first_seen), last_seen: time(last_seen), address, attributes_json })
-    })
-    .collect()
+    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM workers ORDER BY id")).map_err(failed)?;
+    let rows = statement.query_map([], from_row).map_err(failed)?;
+    rows.map(|row| row.map_err(failed).and_then(parse)).collect()
 }
