@@ -49,6 +49,7 @@ mod image_push;
 mod initramfs;
 mod name_server;
 mod netns;
+pub mod power;
 mod process;
 mod product_image;
 mod proxy;

@@ -20,6 +20,8 @@ const NEEDS: [Need; 11] = [
     Need { what: "a C compiler", packages: &["gcc"], is_there: || shell::which("cc").is_some() },
     Need { what: "the static C library", packages: &["libc6-dev"], is_there: has_static_libc },
     Need { what: "a C++ compiler, for fuzzing", packages: &["g++"], is_there: || shell::which("c++").is_some() },
+    Need { what: "strace", packages: &["strace"], is_there: || shell::which("strace").is_some() },
+    Need { what: "chattr", packages: &["e2fsprogs"], is_there: || shell::which("chattr").is_some() },
     Need { what: "dockerd", packages: &["docker.io"], is_there: || shell::which("dockerd").is_some() },
     Need { what: "docker", packages: &["docker-cli", "docker.io"], is_there: || shell::which("docker").is_some() },
     Need { what: "containerd", packages: &["containerd"], is_there: || shell::which("containerd").is_some() },

@@ -4,4 +4,5 @@ mod faults;
 mod leaving;
 mod network;
 mod output;
+mod power;
 mod site;

@@ -121,6 +121,10 @@ impl EmbeddedRuntime {
 /// Makes the state directory and says whose it is, before anything runs in it.
 pub(super) fn claim(dir: &Path, owner: &Owner) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
+    if let Some(all) = dir.parent() {
+        // Gone where the state directory was unmounted or removed under us.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(all)?;
+    }
     std::fs::DirBuilder::new().mode(0o700).create(dir)?;
     owner.write(dir)
 }
