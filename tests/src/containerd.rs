@@ -72,6 +72,16 @@ impl Containerd {
         Ok(())
     }
 
+    /// Kills the daemon alone; containers and their shims live on. `false` if it was stopped already.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn kill(&mut self) -> Result<bool> {
+        let Some(mut process) = self.process.take() else { return Ok(false) };
+        process.kill()?;
+        Ok(true)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn socket(&self) -> &Path {

@@ -36,7 +36,7 @@ cargo xtask <task>
   lint                  formatting, clippy, and the licences, bans and sources of deny.toml
   fuzz [--seconds N] [TARGET]
                         fuzz each target of fuzz/, or one of them, for N seconds each (10)
-  crash [--rounds N] [--seed S] [--runtime docker|embedded|all]
+  crash [--rounds N] [--seed S] [--runtime docker|containerd|embedded|all]
                         kill the programs while workflows run, N rounds long (30), and count what ran twice or was lost;
                         the last line is `rounds R kills K re-runs X losses Y`
   ci                    lint, fuzz, test and crash, as .ci/run does

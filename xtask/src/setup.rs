@@ -16,7 +16,7 @@ struct Need {
     is_there: fn() -> bool,
 }
 
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 13] = [
     Need { what: "a C compiler", packages: &["gcc"], is_there: || shell::which("cc").is_some() },
     Need { what: "the static C library", packages: &["libc6-dev"], is_there: has_static_libc },
     Need { what: "a C++ compiler, for fuzzing", packages: &["g++"], is_there: || shell::which("c++").is_some() },

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::blow::Victim;
 use crate::stack::{Stack, path_text};
-use crate::{Dockerd, Launch, Process, Registry, TestImage, TestRun, census};
+use crate::{Containerd, Dockerd, Launch, Process, Registry, TestImage, TestRun, census};
 
 /// Workers that take part.
 pub(super) const WORKERS: usize = 2;
@@ -22,16 +22,18 @@ pub enum Runtime {
     Embedded,
     /// A dockerd of the fleet's own. It keeps containers over its restarts (`live-restore`).
     Docker,
+    /// A containerd of the fleet's own.
+    Containerd,
 }
 
 impl Runtime {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Embedded, Self::Docker];
+    pub const ALL: [Self; 3] = [Self::Embedded, Self::Docker, Self::Containerd];
 
     /// By the name that `--runtime` takes.
     pub(super) fn parse(name: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|runtime| runtime.to_string() == name);
-        found.with_context(|| format!("there is no runtime `{name}`: embedded, docker, all"))
+        found.with_context(|| format!("there is no runtime `{name}`: embedded, docker, containerd, all"))
     }
 }
 
@@ -40,6 +42,7 @@ impl fmt::Display for Runtime {
         f.write_str(match self {
             Self::Embedded => "embedded",
             Self::Docker => "docker",
+            Self::Containerd => "containerd",
         })
     }
 }
@@ -59,6 +62,7 @@ pub(super) struct Fleet<'r> {
     /// What the server was armed with.
     server_failpoint: Option<String>,
     docker: Option<Dockerd>,
+    containerd: Option<Containerd>,
     workers: Vec<Slot>,
     image: String,
     /// Mounted into every action.
@@ -77,14 +81,16 @@ impl<'r> Fleet<'r> {
         fs::create_dir(&shared)?;
         let docker = match runtime {
             Runtime::Docker => Some(Dockerd::start_with(run, serde_json::json!({"live-restore": true}))?),
-            Runtime::Embedded => None,
+            Runtime::Embedded | Runtime::Containerd => None,
         };
+        let containerd = (runtime == Runtime::Containerd).then(|| Containerd::start(run)).transpose()?;
         let mut fleet = Self {
             run,
             runtime,
             stack: Stack::start_named(run, &runtime.to_string())?,
             server_failpoint: None,
             docker,
+            containerd,
             workers: (0..WORKERS).map(|_| Slot::default()).collect(),
             image,
             shared,
@@ -129,9 +135,10 @@ impl<'r> Fleet<'r> {
 
     fn worker_launch(&self, nth: usize) -> Result<Launch> {
         let launch = self.stack.worker(&self.worker_id(nth))?.args(["--runtime", &self.runtime.to_string()]);
-        Ok(match &self.docker {
-            Some(docker) => launch.arg("--docker-socket").arg(docker.socket()),
-            None => launch,
+        Ok(match (&self.docker, &self.containerd) {
+            (Some(docker), _) => launch.arg("--docker-socket").arg(docker.socket()),
+            (None, Some(containerd)) => launch.arg("--containerd-socket").arg(containerd.socket()),
+            (None, None) => launch,
         })
     }
 
@@ -146,18 +153,20 @@ impl<'r> Fleet<'r> {
                 Ok(_) => self.stack.kill_server().map(|()| true),
                 Err(_) => Ok(false),
             },
-            Victim::Engine => match &mut self.docker {
-                Some(docker) => docker.kill(),
-                None => Ok(false),
+            Victim::Engine => match (&mut self.docker, &mut self.containerd) {
+                (Some(docker), _) => docker.kill(),
+                (None, Some(containerd)) => containerd.kill(),
+                (None, None) => Ok(false),
             },
             Victim::Shim => Ok(self.kill_a_shim()),
         }
     }
 
     fn kill_a_shim(&self) -> bool {
-        let (mark, below) = match &self.docker {
-            None => ("tink-shim", self.run.scratch().join(format!("worker-{}-", self.runtime))),
-            Some(docker) => ("containerd-shim", docker.containerd_socket().to_owned()),
+        let (mark, below) = match (&self.docker, &self.containerd) {
+            (Some(docker), _) => ("containerd-shim", docker.containerd_socket().to_owned()),
+            (None, Some(containerd)) => ("containerd-shim", containerd.socket().to_owned()),
+            (None, None) => ("tink-shim", self.run.scratch().join(format!("worker-{}-", self.runtime))),
         };
         let below = below.display().to_string();
         let shims = census::processes_with_command(|command| command.contains(mark) && command.contains(&below));
@@ -192,6 +201,9 @@ impl<'r> Fleet<'r> {
             Victim::Engine => {
                 if let Some(docker) = &mut self.docker {
                     docker.start_again(self.run)?;
+                }
+                if let Some(containerd) = &mut self.containerd {
+                    containerd.start_again(self.run)?;
                 }
             }
             // Its container is gone with it.

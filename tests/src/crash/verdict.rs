@@ -92,7 +92,7 @@ fn judge_action(
             return Err(format!("{state} without having run"));
         }
         // What an engine had read and not yet written when it was killed is not ours to give back.
-        let may_lack = excuses.engine && fleet.runtime() != Runtime::Embedded;
+        let may_lack = excuses.engine && fleet.runtime() == Runtime::Docker;
         return check_log(&log, action, !may_lack).map(|()| false);
     }
     let by_shim = excuses.shims
@@ -104,7 +104,7 @@ fn judge_action(
         return check_log(&log, action, false).map(|()| true);
     }
     // dockerd learns of no exit that happens while it is away, and makes this one up when it is back.
-    if excuses.engine && fleet.runtime() != Runtime::Embedded && message.contains("exit code 255") {
+    if excuses.engine && fleet.runtime() == Runtime::Docker && message.contains("exit code 255") {
         return check_log(&log, action, false).map(|()| false);
     }
     Err(format!("{state}, wanted the end with code {}; it says: {message:?}", action.exit_code))
