@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::certificate::LoopbackCertificate;
 use crate::{Finished, Process, TestRun, eventually};
 
 /// How long anything that must happen may take on a busy machine.
@@ -18,6 +19,8 @@ pub struct Stack<'r> {
     grpc: String,
     http: String,
     store: PathBuf,
+    /// Where `bundle.pem`, `server-key.pem` and `ca.pem` are, with TLS.
+    certs: Option<PathBuf>,
 }
 
 impl<'r> Stack<'r> {
@@ -35,8 +38,27 @@ impl<'r> Stack<'r> {
     /// When it does not come up.
     pub fn start_named(run: &'r TestRun, name: &str) -> Result<Self> {
         let store = run.scratch().join(format!("{name}.db"));
-        let mut stack =
-            Self { run, server: None, grpc: "127.0.0.1:0".to_owned(), http: "127.0.0.1:0".to_owned(), store };
+        Self::over(run, store, None)
+    }
+
+    /// As [`Stack::start`], with TLS: the server's certificate is of an authority that nobody knows, and can be fetched
+    /// at [`Stack::cert_url`].
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_with_tls(run: &'r TestRun) -> Result<Self> {
+        let issued = LoopbackCertificate::issue()?;
+        let certs = run.scratch().join("certs");
+        std::fs::create_dir(&certs)?;
+        std::fs::write(certs.join("bundle.pem"), format!("{}{}", issued.certificate, issued.authority))?;
+        std::fs::write(certs.join("server-key.pem"), issued.key)?;
+        std::fs::write(certs.join("ca.pem"), issued.authority)?;
+        Self::over(run, run.scratch().join("tink.db"), Some(certs))
+    }
+
+    fn over(run: &'r TestRun, store: PathBuf, certs: Option<PathBuf>) -> Result<Self> {
+        let free = || "127.0.0.1:0".to_owned();
+        let mut stack = Self { run, server: None, grpc: free(), http: free(), store, certs };
         stack.start_server()?;
         Ok(stack)
     }
@@ -107,6 +129,12 @@ impl<'r> Stack<'r> {
         &self.grpc
     }
 
+    /// Where workers of 2021 fetch the server's certificate.
+    #[must_use]
+    pub fn cert_url(&self) -> String {
+        format!("http://{}/cert", self.http)
+    }
+
     /// Address of the HTTP port.
     #[must_use]
     pub fn http(&self) -> &str {
@@ -146,8 +174,14 @@ impl<'r> Stack<'r> {
     /// # Errors
     /// When it cannot be started or does not end.
     pub fn tink<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<Finished> {
-        let mut process =
-            Process::binary("tink")?.env("TINK_SERVER", format!("http://{}", self.grpc)).args(args).start(self.run)?;
+        let launch = Process::binary("tink")?.args(args);
+        let launch = match &self.certs {
+            Some(certs) => {
+                launch.env("TINK_SERVER", format!("https://{}", self.grpc)).env("TINK_CA_FILE", certs.join("ca.pem"))
+            }
+            None => launch.env("TINK_SERVER", format!("http://{}", self.grpc)),
+        };
+        let mut process = launch.start(self.run)?;
         let status = process.wait(DEADLINE * 3)?;
         Ok(Finished { code: status.code(), stdout: process.stdout().text(), stderr: process.stderr().text() })
     }

@@ -63,9 +63,10 @@ macro_rules! messages {
         ) -> ContextStream {
             use futures_util::StreamExt as _;
             let caller = $crate::services::caller_of(&request);
+            let manner = $crate::services::contexts::Manner::of(request.metadata());
             let worker = request.into_inner().worker_id;
             let found = async move {
-                let found = match contexts.of_worker(worker, caller).await {
+                let found = match contexts.of_worker(worker, caller, manner).await {
                     Ok(found) => found.into_iter().map(|found| Ok(context(found))).collect(),
                     Err(status) => vec![Err(status)],
                 };

@@ -8,12 +8,14 @@
 //!   first action that has not succeeded: what finished is not run again, nothing is skipped. Tink's SQL servers left a
 //!   worker without its context after the second action.
 //! - If the context says RUNNING, it leaves the RUNNING report out, for every action until it asks again. So contexts for
-//!   workers say PENDING until there is a result, and a result without RUNNING before it is taken.
+//!   workers say PENDING until there is a result, and a result without RUNNING before it is taken. A worker that does not
+//!   do so says `tink-contexts` in the metadata of its call, and is told the state as it is.
 //! - It repeats a refused report: three times, then its process ends (v0.2 to v0.8), or for ever (v0.9 to v0.12). So a *result*
 //!   is always answered with OK; what is wrong with it is kept as an event. RUNNING is refused where the action must not run.
 
 mod actions;
 mod id;
+mod manner;
 mod messages;
 mod report;
 mod spelling;
@@ -32,6 +34,7 @@ use crate::store::WorkerSeen;
 
 pub use actions::{Action, Volumes};
 pub use id::{DEFAULT_NAMESPACE, WireId};
+pub(super) use manner::Manner;
 pub(super) use messages::messages;
 pub use report::{Answer, Said};
 pub use spelling::Spellings;
@@ -65,7 +68,7 @@ impl Contexts {
 
     /// GetWorkflowContexts: the workflows in which it is this worker's turn, those it has begun first, then the oldest.
     /// Without any the call is held until there is one; an end without any is "none now".
-    pub async fn of_worker(&self, worker: String, caller: Caller) -> Result<Vec<Context>, Status> {
+    pub async fn of_worker(&self, worker: String, caller: Caller, manner: Manner) -> Result<Vec<Context>, Status> {
         const CALL: &str = "GetWorkflowContexts";
         let asked =
             WorkerId::parse(worker).map_err(|error| Status::invalid_argument(format!("invalid worker id: {error}")))?;
@@ -85,7 +88,7 @@ impl Contexts {
                 "too many calls are held for worker {asked}, or in all; ask again later"
             ))
         })?;
-        let deadline = tokio::time::sleep(self.hold);
+        let deadline = tokio::time::sleep(if manner.waits { self.hold } else { Duration::ZERO });
         tokio::pin!(deadline);
         loop {
             let wake = select_all(waiters.iter().map(|waiter| Box::pin(waiter.next_wake())));
@@ -94,7 +97,7 @@ impl Contexts {
                 engine.leases.note(name, &caller, engine.now());
                 for stored in engine.turns(name, &caller).await.map_err(|error| failure(CALL, &error))? {
                     self.spellings.note(&stored.workflow.id, name, &asked);
-                    found.extend(self.for_worker(&stored.workflow, &asked));
+                    found.extend(self.for_worker(&stored.workflow, &asked, manner));
                 }
             }
             if !found.is_empty() {
@@ -109,10 +112,12 @@ impl Contexts {
         }
     }
 
-    /// As a worker is told: PENDING until there is a result.
-    fn for_worker(&self, workflow: &Workflow, asked: &WorkerId) -> Option<Context> {
+    /// As a worker is told: PENDING until there is a result, unless it can bear the truth.
+    fn for_worker(&self, workflow: &Workflow, asked: &WorkerId, manner: Manner) -> Option<Context> {
         let mut context = standing::of(workflow, self.ids)?;
-        context.state = State::Pending;
+        if !manner.exact {
+            context.state = State::Pending;
+        }
         context.worker = asked.to_string();
         Some(context)
     }

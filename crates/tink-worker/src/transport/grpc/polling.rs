@@ -72,14 +72,37 @@ pub(super) struct WireStatus {
     pub(super) worker: String,
 }
 
+/// How a call for contexts is to be answered. Upstream's servers answer at once and do not look at this; ours holds the
+/// call until there is work, and tells the state of an action as it is only to a worker that says this: upstream's
+/// workers leave reports out when they hear RUNNING.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// When there is work.
+    UntilWork,
+    /// At once.
+    No,
+}
+
+impl Hold {
+    /// The request, saying so.
+    pub(super) fn on<T>(self, mut request: tonic::Request<T>) -> tonic::Request<T> {
+        let value = match self {
+            Self::UntilWork => "held",
+            Self::No => "now",
+        };
+        request.metadata_mut().insert("tink-contexts", tonic::metadata::MetadataValue::from_static(value));
+        request
+    }
+}
+
 /// The calls of one generation.
 #[async_trait]
 pub(super) trait Wire: Send + Sync {
     /// Longest message of a report, in characters.
     const MESSAGE_CHARS_MAX: usize;
 
-    /// What the server thinks this worker has to do.
-    async fn contexts(&self, worker: &str) -> Result<Vec<WireContext>, Status>;
+    /// What the server thinks this worker has to do. Where nothing is to be done, a server that can hold the call may.
+    async fn contexts(&self, worker: &str, hold: Hold) -> Result<Vec<WireContext>, Status>;
     /// Every workflow of this worker, where there is such a call.
     async fn all_contexts(&self, worker: &str) -> Result<Vec<WireContext>, Status>;
     /// One workflow, where there is such a call.

@@ -7,7 +7,8 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::connect::Connection;
-use super::polling::{Polling, Wire, WireAction, WireContext, WireStatus};
+use super::instance::Instance;
+use super::polling::{Hold, Polling, Wire, WireAction, WireContext, WireStatus};
 use super::polling_wire::polling_messages;
 use super::{GrpcError, GrpcSettings};
 use crate::Report;
@@ -19,7 +20,16 @@ polling_messages!(tink_proto::v2021::workflow);
 #[derive(Debug)]
 pub struct Transport2021(Polling<Wire2021>);
 
-struct Wire2021(WorkflowServiceClient<Channel>);
+struct Wire2021 {
+    client: WorkflowServiceClient<Channel>,
+    instance: Instance,
+}
+
+impl Wire2021 {
+    fn client(&self) -> WorkflowServiceClient<Channel> {
+        self.client.clone()
+    }
+}
 
 /// Room for workflow data beside what gRPC allows by default: servers of that time have no limit of their own.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -58,42 +68,42 @@ impl Wire for Wire2021 {
     /// The servers' databases hold no more.
     const MESSAGE_CHARS_MAX: usize = 200;
 
-    async fn contexts(&self, worker: &str) -> Result<Vec<WireContext>, Status> {
+    async fn contexts(&self, worker: &str, hold: Hold) -> Result<Vec<WireContext>, Status> {
         let request = wire::WorkflowContextRequest { worker_id: worker.to_owned() };
-        drain(self.0.clone().get_workflow_contexts(request).await?.into_inner()).await
+        drain(self.client().get_workflow_contexts(hold.on(self.instance.sign(request))).await?.into_inner()).await
     }
 
     async fn all_contexts(&self, worker: &str) -> Result<Vec<WireContext>, Status> {
         let request = wire::WorkflowContextRequest { worker_id: worker.to_owned() };
-        let list = self.0.clone().get_workflow_context_list(request).await?.into_inner().workflow_contexts;
+        let list = self.client().get_workflow_context_list(self.instance.sign(request)).await?.into_inner().workflow_contexts;
         Ok(list.into_iter().map(context_of).collect())
     }
 
     async fn context(&self, workflow: &str) -> Result<Option<WireContext>, Status> {
         let request = wire::GetRequest { id: workflow.to_owned() };
-        let context = self.0.clone().get_workflow_context(request).await?.into_inner();
+        let context = self.client().get_workflow_context(self.instance.sign(request)).await?.into_inner();
         // The first servers answer with an empty message where there is no such workflow.
         Ok((context.workflow_id == workflow).then(|| context_of(context)))
     }
 
     async fn actions(&self, workflow: &str) -> Result<Vec<WireAction>, Status> {
         let request = wire::WorkflowActionsRequest { workflow_id: workflow.to_owned() };
-        let list = self.0.clone().get_workflow_actions(request).await?.into_inner().action_list;
+        let list = self.client().get_workflow_actions(self.instance.sign(request)).await?.into_inner().action_list;
         Ok(list.into_iter().map(action_of).collect())
     }
 
     async fn report(&self, status: WireStatus) -> Result<(), Status> {
-        self.0.clone().report_action_status(wire_status(status)).await.map(drop)
+        self.client().report_action_status(self.instance.sign(wire_status(status))).await.map(drop)
     }
 
     async fn data(&self, workflow: &str) -> Result<Option<Vec<u8>>, Status> {
         let request = wire::GetWorkflowDataRequest { workflow_id: workflow.to_owned(), version: 0 };
-        Ok(Some(self.0.clone().get_workflow_data(request).await?.into_inner().data))
+        Ok(Some(self.client().get_workflow_data(self.instance.sign(request)).await?.into_inner().data))
     }
 
     async fn store_data(&self, workflow: &str, metadata: Vec<u8>, data: Vec<u8>) -> Result<bool, Status> {
         let request = wire::UpdateWorkflowDataRequest { workflow_id: workflow.to_owned(), metadata, data };
-        self.0.clone().update_workflow_data(request).await?;
+        self.client().update_workflow_data(self.instance.sign(request)).await?;
         Ok(true)
     }
 }

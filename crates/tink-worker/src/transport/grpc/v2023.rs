@@ -7,7 +7,8 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::connect::Connection;
-use super::polling::{Polling, Wire, WireAction, WireContext, WireStatus};
+use super::instance::Instance;
+use super::polling::{Hold, Polling, Wire, WireAction, WireContext, WireStatus};
 use super::polling_wire::polling_messages;
 use super::{GrpcError, GrpcSettings};
 use crate::Report;
@@ -19,7 +20,16 @@ polling_messages!(tink_proto::v2023);
 #[derive(Debug)]
 pub struct Transport2023(Polling<Wire2023>);
 
-struct Wire2023(WorkflowServiceClient<Channel>);
+struct Wire2023 {
+    client: WorkflowServiceClient<Channel>,
+    instance: Instance,
+}
+
+impl Wire2023 {
+    fn client(&self) -> WorkflowServiceClient<Channel> {
+        self.client.clone()
+    }
+}
 
 impl Transport2023 {
     /// Makes the transport; nothing is connected before the first call.
@@ -31,7 +41,10 @@ impl Transport2023 {
     }
 
     pub(super) fn over(connection: &Connection, settings: &GrpcSettings, worker: WorkerId) -> Self {
-        let wire = Wire2023(WorkflowServiceClient::new(connection.channel.clone()));
+        let wire = Wire2023 {
+            client: WorkflowServiceClient::new(connection.channel.clone()),
+            instance: Instance::new(&settings.instance),
+        };
         let timeouts = (settings.next_timeout, settings.report_timeout);
         Self(Polling::new(wire, connection.target.clone(), worker, settings.polling.clone(), timeouts))
     }
@@ -53,9 +66,9 @@ impl Wire for Wire2023 {
     /// Servers of that time do not look at messages; ours keeps them.
     const MESSAGE_CHARS_MAX: usize = 8 * 1024;
 
-    async fn contexts(&self, worker: &str) -> Result<Vec<WireContext>, Status> {
+    async fn contexts(&self, worker: &str, hold: Hold) -> Result<Vec<WireContext>, Status> {
         let request = wire::WorkflowContextRequest { worker_id: worker.to_owned() };
-        drain(self.0.clone().get_workflow_contexts(request).await?.into_inner()).await
+        drain(self.client().get_workflow_contexts(hold.on(self.instance.sign(request))).await?.into_inner()).await
     }
 
     async fn all_contexts(&self, _worker: &str) -> Result<Vec<WireContext>, Status> {
@@ -68,12 +81,12 @@ impl Wire for Wire2023 {
 
     async fn actions(&self, workflow: &str) -> Result<Vec<WireAction>, Status> {
         let request = wire::WorkflowActionsRequest { workflow_id: workflow.to_owned() };
-        let list = self.0.clone().get_workflow_actions(request).await?.into_inner().action_list;
+        let list = self.client().get_workflow_actions(self.instance.sign(request)).await?.into_inner().action_list;
         Ok(list.into_iter().map(action_of).collect())
     }
 
     async fn report(&self, status: WireStatus) -> Result<(), Status> {
-        self.0.clone().report_action_status(wire_status(status)).await.map(drop)
+        self.client().report_action_status(self.instance.sign(wire_status(status))).await.map(drop)
     }
 
     async fn data(&self, _workflow: &str) -> Result<Option<Vec<u8>>, Status> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tink_workflow::ActionState;
 use tonic::Status;
 
-use super::super::{Wire, WireAction, WireContext, WireStatus};
+use super::super::{Hold, Wire, WireAction, WireContext, WireStatus};
 use crate::doubles::Steps;
 
 /// What keeps the cursor.
@@ -202,7 +202,7 @@ impl OldWire {
 impl Wire for OldWire {
     const MESSAGE_CHARS_MAX: usize = 200;
 
-    async fn contexts(&self, worker: &str) -> Result<Vec<WireContext>, Status> {
+    async fn contexts(&self, worker: &str, _hold: Hold) -> Result<Vec<WireContext>, Status> {
         self.call("contexts", |server| Ok(server.contexts(worker))).await
     }
 
