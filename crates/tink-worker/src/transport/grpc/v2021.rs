@@ -45,8 +45,8 @@ impl Transport2021 {
 
     pub(super) fn over(connection: &Connection, settings: &GrpcSettings, worker: WorkerId) -> Self {
         let client = WorkflowServiceClient::new(connection.channel.clone());
-        let wire =
-            Wire2021(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX));
+        let client = client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let wire = Wire2021 { client, instance: Instance::new(&settings.instance) };
         let timeouts = (settings.next_timeout, settings.report_timeout);
         Self(Polling::new(wire, connection.target.clone(), worker, settings.polling.clone(), timeouts))
     }
@@ -75,7 +75,8 @@ impl Wire for Wire2021 {
 
     async fn all_contexts(&self, worker: &str) -> Result<Vec<WireContext>, Status> {
         let request = wire::WorkflowContextRequest { worker_id: worker.to_owned() };
-        let list = self.client().get_workflow_context_list(self.instance.sign(request)).await?.into_inner().workflow_contexts;
+        let list =
+            self.client().get_workflow_context_list(self.instance.sign(request)).await?.into_inner().workflow_contexts;
         Ok(list.into_iter().map(context_of).collect())
     }
 

@@ -55,7 +55,8 @@ impl Cursor {
 impl<W: Wire> Polling<W> {
     /// Where the server stands in a workflow now. `None` when it does not say: the workflow ended, or was deleted.
     pub(super) async fn cursor(&self, workflow: &str) -> Result<Option<Cursor>, TransportError> {
-        let streamed = self.wire.contexts(self.worker.as_str(), Hold::No).await.map_err(|failure| self.error(&failure))?;
+        let streamed =
+            self.wire.contexts(self.worker.as_str(), Hold::No).await.map_err(|failure| self.error(&failure))?;
         if let Some(context) = streamed.iter().find(|context| context.workflow == workflow) {
             return Ok(Some(Cursor::of(context)));
         }

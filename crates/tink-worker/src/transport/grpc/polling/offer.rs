@@ -45,7 +45,8 @@ fn candidate(context: &WireContext) -> Option<Candidate<'_>> {
 impl<W: Wire> Polling<W> {
     /// The action that is this worker's turn, if there is one: of a workflow that has begun, else of the first one.
     pub(super) async fn offer(&self) -> Result<Option<Assignment>, TransportError> {
-        let contexts = self.wire.contexts(self.worker.as_str(), Hold::UntilWork).await.map_err(|failure| self.error(&failure))?;
+        let contexts =
+            self.wire.contexts(self.worker.as_str(), Hold::UntilWork).await.map_err(|failure| self.error(&failure))?;
         let (begun, fresh): (Vec<_>, Vec<_>) =
             contexts.iter().filter_map(candidate).partition(|candidate| candidate.rank() < FRESH);
         let mut failed = None;
