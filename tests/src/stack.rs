@@ -80,8 +80,12 @@ impl<'r> Stack<'r> {
         for (name, value) in environment {
             launch = launch.env(name, value);
         }
+        let launch = match &self.certs {
+            Some(certs) => launch.arg("--cert-dir").arg(certs),
+            None => launch.arg("--insecure"),
+        };
         let server = launch
-            .args(["--insecure", "--log-format", "json"])
+            .args(["--log-format", "json"])
             .args(["--grpc-addr", &self.grpc, "--http-addr", &self.http])
             .arg("--data")
             .arg(self.store.as_os_str())

@@ -4,4 +4,5 @@ mod crash;
 mod grpc;
 mod leave;
 mod life;
+mod outage;
 mod random;
