@@ -3,6 +3,7 @@
 //! [`ContainerSpec`] says once what an action means; each engine translates it. What must be stored to find a
 //! container again after a crash of the worker is its [`HandleRecord`]; every call takes the record, none a live handle.
 
+mod archives;
 mod containerd;
 mod credentials;
 mod docker;
@@ -18,6 +19,7 @@ mod runtime;
 mod select;
 mod spec;
 
+pub use archives::image_archives;
 pub use containerd::{
     ContainerdRuntime, DEFAULT_CONTAINERD_DATA_ROOT, DEFAULT_CONTAINERD_NAMESPACE, DEFAULT_CONTAINERD_SOCKET,
 };

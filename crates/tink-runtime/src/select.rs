@@ -1,9 +1,11 @@
 //! Which engine runs the actions.
 
 use std::fmt;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{
     ContainerdRuntime, DEFAULT_CONTAINERD_DATA_ROOT, DEFAULT_CONTAINERD_NAMESPACE, DEFAULT_CONTAINERD_SOCKET,
@@ -12,6 +14,10 @@ use crate::{
 
 /// Where containerd and Docker look for the settings of single registries.
 const DEFAULT_CERTS_D: [&str; 2] = ["/etc/containerd/certs.d", "/etc/docker/certs.d"];
+
+/// How long `auto` waits for an engine whose socket is there and who does not answer.
+const SOCKET_PATIENCE: Duration = Duration::from_secs(5);
+const SOCKET_LOOK: Duration = Duration::from_millis(250);
 
 /// What `--runtime` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +86,7 @@ pub struct Options {
     pub certs_d: Vec<PathBuf>,
     /// CA certificates in PEM that are trusted for registries beside the built-in and the system's ones.
     pub extra_ca_files: Vec<PathBuf>,
-    /// The most bytes that the embedded runtime keeps of images; as many as the disk holds if absent.
+    /// The most bytes that the embedded runtime keeps of images; three quarters of the file system if absent.
     pub image_bytes_max: Option<u64>,
 }
 
@@ -135,7 +141,7 @@ pub async fn select(choice: RuntimeChoice, options: &Options) -> Result<Selected
         RuntimeChoice::Docker => docker(options, "was asked for").await.map_err(unavailable)?,
         RuntimeChoice::Containerd => containerd(options, "was asked for").await.map_err(unavailable)?,
         RuntimeChoice::Embedded => embedded(options, "it was asked for").map_err(unavailable)?,
-        RuntimeChoice::Auto => match docker(options, "answers").await {
+        RuntimeChoice::Auto => match docker_soon(options).await {
             Ok(selected) => selected,
             Err(docker) => match containerd(options, &format!("answers, no docker: {};", docker.reason())).await {
                 Ok(selected) => selected,
@@ -148,6 +154,27 @@ pub async fn select(choice: RuntimeChoice, options: &Options) -> Result<Selected
     };
     tracing::info!(runtime = selected.runtime.name(), why = selected.why, "runtime chosen");
     Ok(selected)
+}
+
+/// A socket that is there is somebody's, who may not listen yet: workers often start before engines.
+async fn docker_soon(options: &Options) -> Result<Selected, RuntimeError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let error = match docker(options, "answers").await {
+            Ok(selected) => return Ok(selected),
+            Err(error) => error,
+        };
+        let is_there = options.docker_socket.metadata().is_ok_and(|file| file.file_type().is_socket());
+        if !is_there || waited >= SOCKET_PATIENCE {
+            return Err(error);
+        }
+        if waited.is_zero() {
+            let (socket, patience_s) = (options.docker_socket.display(), SOCKET_PATIENCE.as_secs());
+            tracing::info!(%socket, patience_s, reason = error.reason(), "docker does not answer yet; waiting for it");
+        }
+        tokio::time::sleep(SOCKET_LOOK).await;
+        waited += SOCKET_LOOK;
+    }
 }
 
 async fn docker(options: &Options, why: &str) -> Result<Selected, RuntimeError> {
@@ -173,6 +200,20 @@ fn embedded(options: &Options, why: &str) -> Result<Selected, RuntimeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_whose_engine_does_not_come_is_waited_for_and_then_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("docker.sock");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        let mut options = Options { docker_socket: socket, ..Options::new(dir.path().join("state")) };
+        options.containerd_socket = dir.path().join("none.sock");
+        let begun = tokio::time::Instant::now();
+        let selected = select(RuntimeChoice::Auto, &options).await.unwrap();
+        assert_eq!(selected.runtime.name(), "embedded");
+        assert!(begun.elapsed() >= SOCKET_PATIENCE, "{:?}", begun.elapsed());
+        assert!(selected.why.contains("Connection refused"), "{}", selected.why);
+    }
 
     #[test]
     fn choices_are_read_in_any_case() {

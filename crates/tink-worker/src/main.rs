@@ -186,20 +186,15 @@ async fn engine(config: &Config, state_dir: &Path, options: &Options) -> Result<
     }
 }
 
-/// Imports every archive of a directory. One that cannot be imported is named in the log; its image is pulled then.
+/// Imports every archive and OCI layout of a directory. One that cannot be imported is named in the log; its image is pulled then.
 async fn import_images(directory: &Path, runtime: &dyn Runtime) {
-    let mut archives: Vec<_> = match std::fs::read_dir(directory) {
-        Ok(files) => files.flatten().map(|file| file.path()).collect(),
+    let archives = match tink_runtime::image_archives(directory) {
+        Ok(archives) => archives,
         Err(error) => {
             warn!(directory = %directory.display(), %error, "the directory of images cannot be read");
             return;
         }
     };
-    archives.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        [".tar", ".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
-    });
-    archives.sort();
     for archive in archives {
         match runtime.import_archive(&archive).await {
             Ok(images) => info!(archive = %archive.display(), ?images, "images imported"),
@@ -217,6 +212,7 @@ fn engine_options(config: &Config, state_dir: &Path) -> Options {
     options.credentials = credentials(config);
     options.insecure_registries = config.insecure_registries.clone();
     options.extra_ca_files = config.ca_file.iter().cloned().collect();
+    options.image_bytes_max = Some(config.image_bytes_max).filter(|bytes| *bytes > 0);
     if !options.certs_d.contains(&config.registry_config_path) {
         options.certs_d.insert(0, config.registry_config_path.clone());
     }

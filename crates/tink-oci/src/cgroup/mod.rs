@@ -150,11 +150,14 @@ pub(crate) fn rejoin_root(path: &Path) {
 pub(crate) fn remove(paths: &[PathBuf]) -> std::io::Result<()> {
     let mut result = Ok(());
     for path in paths {
-        for below in kill::subtree(path).iter().rev() {
-            if let Err(error) = std::fs::remove_dir(below)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                result = Err(error);
+        // Most containers make none below their own.
+        if std::fs::remove_dir(path).is_err() {
+            for below in kill::subtree(path).iter().rev() {
+                if let Err(error) = std::fs::remove_dir(below)
+                    && error.kind() != std::io::ErrorKind::NotFound
+                {
+                    result = Err(error);
+                }
             }
         }
         // Holds the other containers' cgroups: goes with the last of them.

@@ -85,13 +85,8 @@ fn pass_gate(
     down: &mut File,
     started_at: Timestamp,
 ) -> Result<Started, StartFailure> {
-    match next_word(up)? {
-        Some(FromChild::Ready) => {}
-        Some(FromChild::Failed(failure)) => return Err(failure),
-        None => return Err(StartFailure::setup("the container's first process died while it was built")),
-    }
     let pid = init.as_raw_nonzero().get();
-    let mounts = File::open(format!("/proc/{pid}/ns/mnt")).doing(|| "hold the container's mounts".to_owned())?;
+    // Made while the child builds the container.
     let record = Record {
         id: spec.id.clone(),
         dir: spec.dir.clone(),
@@ -101,6 +96,12 @@ fn pass_gate(
         cgroups: cgroups.to_vec(),
         started_at,
     };
+    match next_word(up)? {
+        Some(FromChild::Ready) => {}
+        Some(FromChild::Failed(failure)) => return Err(failure),
+        None => return Err(StartFailure::setup("the container's first process died while it was built")),
+    }
+    let mounts = File::open(format!("/proc/{pid}/ns/mnt")).doing(|| "hold the container's mounts".to_owned())?;
     // Before the program runs: from then on, whoever looks must find it.
     record.save().doing(|| format!("write the record to {}", spec.dir.display()))?;
     tink_failpoint::hit("shim.record.saved");

@@ -61,7 +61,8 @@ impl EmbeddedRuntime {
             .map_err(|error| fail(format!("cannot make {}: {error}", containers.display())))?;
         let containers = std::fs::canonicalize(&containers)
             .map_err(|error| fail(format!("cannot find {}: {error}", containers.display())))?;
-        let budget = options.image_bytes_max.map_or_else(Budget::unlimited, Budget::bytes);
+        let budget =
+            options.image_bytes_max.or_else(|| most_of(&containers)).map_or_else(Budget::unlimited, Budget::bytes);
         let store = Store::open(&options.state_dir.join("images"), budget).map_err(|error| fail(error.chain()))?;
         let registries = Registries::new(registry_config(options)).map_err(|error| fail(error.chain()))?;
         let state_dir = containers.parent().map_or_else(|| options.state_dir.clone(), Path::to_owned);
@@ -139,6 +140,13 @@ impl Runtime for EmbeddedRuntime {
     async fn remove(&self, record: &HandleRecord) -> Result<(), RuntimeError> {
         self.remove_container(record).await
     }
+}
+
+/// Three quarters of the file system, which is often memory and has other things to hold. Nothing where it has no size.
+fn most_of(dir: &Path) -> Option<u64> {
+    let system = rustix::fs::statvfs(dir).ok()?;
+    let bytes = system.f_blocks.saturating_mul(system.f_frsize);
+    (bytes > 0).then_some(bytes / 4 * 3)
 }
 
 /// The error and its causes in one line: the layers below name the step in one and the reason in the next.

@@ -44,7 +44,7 @@ impl EmbeddedRuntime {
         let image = self.image(spec, &name).await?;
         let mut wanted = translate(spec, id, dir, image.layers.clone(), &image.config.config)
             .map_err(|reason| RuntimeError::permanent(Operation::Start, &name, reason))?;
-        let has_socket = socket::place(&mut wanted, &spec.image, &self.options.docker_socket).await;
+        let has_socket = socket::place(&mut wanted, &self.options.docker_socket).await;
         Ok(Prepared { wanted, has_socket, image })
     }
 

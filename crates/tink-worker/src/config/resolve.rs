@@ -166,6 +166,7 @@ impl Resolved {
             registry_user: self.text("registry-user"),
             registry_pass: Secret::new(self.text("registry-pass")),
             images: self.optional_path("images"),
+            image_bytes_max: self.typed("image-bytes-max", "a number of bytes", |text| text.parse().ok())?,
             state_dir: self.path("state-dir"),
             workflow_data_dir: self.path("workflow-data-dir"),
             workflow_data_bytes_max: self.typed("max-file-size", "a number of bytes", |text| text.parse().ok())?,

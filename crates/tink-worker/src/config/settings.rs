@@ -155,7 +155,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         kernel: &["NO_PROXY"],
         ..setting("no-proxy", Kind::Text, "", "what is reached without a proxy, comma-separated")
     },
-    setting("images", Kind::Path, "", "directory of image archives (.tar, .tar.gz, .tgz) to import at the start"),
+    setting("images", Kind::Path, "", "directory of image archives and OCI layouts to import at the start"),
+    setting(
+        "image-bytes-max",
+        Kind::Count,
+        "0",
+        "bytes that the embedded runtime keeps of images at most; 0 = three quarters of the file system",
+    ),
     setting("state-dir", Kind::Path, "/var/lib/tink-worker", "where the journal is"),
     setting(
         "workflow-data-dir",

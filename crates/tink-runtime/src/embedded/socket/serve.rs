@@ -10,7 +10,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tink_image::Image;
-use tink_oci::Status;
+use tink_oci::{Status, WaitError};
 use tink_workflow::ImageRef;
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
@@ -116,7 +116,10 @@ impl Server {
             tokio::time::sleep(LAUNCH_LOOK).await;
             waited += LAUNCH_LOOK;
         }
-        let _ = tink_oci::wait(&dir).await;
+        // For want of a descriptor, say: the container is served on.
+        while !matches!(tink_oci::wait(&dir).await, Ok(_) | Err(WaitError::Gone { .. })) {
+            tokio::time::sleep(LAUNCH_PATIENCE).await;
+        }
     }
 }
 
