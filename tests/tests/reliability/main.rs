@@ -3,6 +3,7 @@
 mod faults;
 mod leaving;
 mod network;
+mod older_wires;
 mod output;
 mod power;
 mod site;
