@@ -58,6 +58,8 @@ pub struct Config {
     pub grpc_server: String,
     /// Which wire is spoken.
     pub protocol: Protocol,
+    /// Whether the server is told what hardware this machine has.
+    pub attribute_detection: bool,
     /// Whether TLS is used.
     pub grpc_tls: bool,
     /// Whether the server's certificate is taken unseen.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice, SelectError};
 use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation, Sources};
-use tink_worker::transport::grpc::{GrpcSettings, GrpcTransport, PollingSettings};
+use tink_worker::transport::grpc::{GrpcSettings, GrpcTransport, Hardware, PollingSettings};
 use tink_worker::{
     Backoff, CancellationToken, RealDisk, Redactor, Settings, Syslog, Worker, error_chain, install, logging, reboot,
     state_dir,
@@ -233,6 +233,7 @@ fn grpc_settings(config: &Config, state_dir: &Path) -> GrpcSettings {
             tty: config.capture_action_logs,
         },
         instance: state_dir::instance(state_dir, &RealDisk),
+        hardware: config.attribute_detection.then(Hardware::collect),
         ..GrpcSettings::plaintext(config.grpc_server.clone())
     }
 }

@@ -172,6 +172,7 @@ impl Resolved {
             workflow_data_bytes_max: self.typed("max-file-size", "a number of bytes", |text| text.parse().ok())?,
             capture_action_logs: self.bool("capture-action-logs")?,
             backoff_max_interval: self.pause()?.max(Duration::from_millis(1)),
+            attribute_detection: self.bool("attribute-detection")?,
             stop_grace: self.duration("stop-grace")?,
             syslog_host: Some(self.text("syslog-host")).filter(|host| !host.is_empty()),
             syslog_port: self.typed("syslog-port", "a port", |text| text.parse().ok().filter(|port| *port > 0))?,

@@ -225,7 +225,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         "false",
         "read the kernel command line as well: /proc/cmdline, or the file that is given",
     ),
-    inert("attribute-detection", Kind::Bool, "true", "hardware attributes are not sent"),
+    setting("attribute-detection", Kind::Bool, "true", "tell the server what hardware this machine has"),
     inert("grpc-retry-interval", Kind::Duration, "5s", "has no effect upstream either"),
     inert("workflow-path", Kind::Path, "", "has no effect upstream either"),
     Setting { old_env: &["MAX_RETRY"], ..inert("max-retry", Kind::Text, "", "the worker never gives up") },

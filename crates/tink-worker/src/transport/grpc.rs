@@ -3,6 +3,7 @@
 mod auto;
 mod cert_url;
 mod connect;
+mod hardware;
 mod instance;
 mod pinned;
 mod polling;
@@ -21,6 +22,7 @@ use std::time::Duration;
 pub use auto::{GrpcTransport, Protocol, UnknownProtocol, Year};
 pub use cert_url::CertUrl;
 pub use connect::GrpcError;
+pub use hardware::Hardware;
 pub use proxy::Proxy;
 pub use target::{Target, TargetError};
 
@@ -46,6 +48,8 @@ pub struct GrpcSettings {
     /// Which process this is, as metadata `tink-worker-instance` of every call; empty = none is sent. A server that knows
     /// it gives an action to one process only.
     pub instance: String,
+    /// What is sent of the machine with each request for work, by the wire of 2025; `None` = nothing is.
+    pub hardware: Option<Hardware>,
     /// For a report. Upstream's server holds one that it cannot take for up to 60 s.
     pub report_timeout: Duration,
     /// What only the wires of 2021 and 2023 need.
@@ -90,6 +94,7 @@ impl GrpcSettings {
             proxy: Proxy::none(),
             connect_timeout: Duration::from_secs(10),
             instance: String::new(),
+            hardware: None,
             next_timeout: Duration::from_secs(90),
             report_timeout: Duration::from_secs(90),
             polling: PollingSettings::default(),

@@ -14,7 +14,7 @@ use tonic::{Response, Status};
 
 use super::connect::Connection;
 use super::instance::Instance;
-use super::{GrpcError, GrpcSettings, Target, status};
+use super::{GrpcError, GrpcSettings, Hardware, Target, status};
 use crate::assignment::Begun;
 use crate::transport::{Ack, Next, Transport, TransportError};
 use crate::{Assignment, Report};
@@ -32,6 +32,7 @@ pub struct Transport2025 {
     target: Target,
     worker: WorkerId,
     instance: Instance,
+    hardware: Option<Hardware>,
     next_timeout: Duration,
     report_timeout: Duration,
 }
@@ -51,6 +52,7 @@ impl Transport2025 {
             target: connection.target.clone(),
             worker,
             instance: Instance::new(&settings.instance),
+            hardware: settings.hardware.clone(),
             next_timeout: settings.next_timeout,
             report_timeout: settings.report_timeout,
         }
@@ -75,7 +77,11 @@ impl Transport2025 {
 #[async_trait]
 impl Transport for Transport2025 {
     async fn next(&self) -> Result<Next, TransportError> {
-        let request = ActionRequest { agent_id: Some(self.worker.to_string()), agent_attributes: None };
+        let agent_attributes = match &self.hardware {
+            Some(hardware) => hardware.message().await,
+            None => None,
+        };
+        let request = ActionRequest { agent_id: Some(self.worker.to_string()), agent_attributes };
         let mut client = self.client.clone();
         match self.call(self.next_timeout, client.get_action(self.instance.sign(request))).await? {
             Ok(response) => {
