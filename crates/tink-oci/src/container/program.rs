@@ -41,7 +41,9 @@ pub(crate) fn run(
 
 fn become_user(user: &User) -> Result<(), StartFailure> {
     let what = || format!("become user {} of group {}", user.uid, user.gid);
-    let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    // The first one is among them, as with Docker since CVE-2022-36109: files may deny a group what they grant to others.
+    let others = user.groups.iter().copied().filter(|gid| *gid != user.gid);
+    let groups: Vec<Gid> = std::iter::once(user.gid).chain(others).map(Gid::from_raw).collect();
     setgroups(&groups).doing(what)?;
     let (uid, gid) = (rustix::process::Uid::from_raw(user.uid), rustix::process::Gid::from_raw(user.gid));
     set_thread_res_gid(gid, gid, gid).doing(what)?;

@@ -79,6 +79,9 @@ pub(super) fn oci_spec(
     let command = if spec.command.is_empty() { &image.cmd } else { &spec.command };
     let args = [image.entrypoint.as_slice(), command].concat();
     let capabilities = place.capabilities;
+    // The first one is among them, as with Docker since CVE-2022-36109: files may deny a group what they grant to others.
+    let others = user.groups.iter().copied().filter(|gid| *gid != user.gid);
+    let groups: Vec<u32> = std::iter::once(user.gid).chain(others).collect();
     let mut namespaces = vec![json!({"type": "mount"}), json!({"type": "ipc"}), json!({"type": "uts"})];
     if !wanted.host_pid {
         namespaces.push(json!({"type": "pid"}));
@@ -93,7 +96,7 @@ pub(super) fn oci_spec(
         "ociVersion": "1.0.2",
         "process": {
             "terminal": spec.tty,
-            "user": {"uid": user.uid, "gid": user.gid, "additionalGids": user.groups},
+            "user": {"uid": user.uid, "gid": user.gid, "additionalGids": groups},
             "args": args,
             "env": environment(image, spec, place.hostname),
             "cwd": Path::new("/").join(&image.working_dir),
@@ -297,7 +300,7 @@ mod tests {
         assert_eq!(process["args"], json!(["/entry", "given"]));
         assert_eq!(process["env"], json!(["PATH=/own", "HOSTNAME=box", "A=action"]));
         assert_eq!(process["cwd"], "/srv");
-        assert_eq!(process["user"], json!({"uid": 7, "gid": 8, "additionalGids": [9]}));
+        assert_eq!(process["user"], json!({"uid": 7, "gid": 8, "additionalGids": [8, 9]}));
         assert_eq!(process["capabilities"]["effective"], json!(["CAP_CHOWN"]));
         assert_eq!(process["capabilities"].get("ambient"), None);
     }
