@@ -108,6 +108,15 @@ pub struct Engine {
     /// Socket of the Docker engine.
     #[arg(long, default_value = "/var/run/docker.sock", env = "TINK_DOCKER_SOCKET")]
     pub docker_socket: PathBuf,
+    /// Socket of containerd.
+    #[arg(long, default_value = tink_runtime::DEFAULT_CONTAINERD_SOCKET, env = "TINK_CONTAINERD_SOCKET")]
+    pub containerd_socket: PathBuf,
+    /// Namespace in containerd.
+    #[arg(long, default_value = tink_runtime::DEFAULT_CONTAINERD_NAMESPACE, env = "TINK_CONTAINERD_NAMESPACE")]
+    pub containerd_namespace: String,
+    /// Folder where nerdctl looks for the logs of containerd's containers.
+    #[arg(long, default_value = tink_runtime::DEFAULT_CONTAINERD_DATA_ROOT, env = "TINK_CONTAINERD_DATA_ROOT")]
+    pub containerd_data_root: PathBuf,
     /// Folder for the store, the journal and images; kept. Without it a temporary one, removed at the end.
     #[arg(long, value_hint = ValueHint::DirPath, env = "TINK_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
@@ -131,10 +140,12 @@ pub struct Engine {
 /// Container engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RuntimeName {
-    /// Docker where its socket answers, else the embedded runtime.
+    /// Docker where its socket answers, else containerd where its own does, else the embedded runtime.
     Auto,
     /// The Docker engine.
     Docker,
+    /// containerd.
+    Containerd,
     /// No engine: this binary runs the containers itself. Needs root.
     Embedded,
 }

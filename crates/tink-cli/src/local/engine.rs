@@ -16,10 +16,14 @@ pub async fn select(args: &Engine, state_dir: &Path) -> Result<Selected, Failure
     let choice = match args.runtime {
         RuntimeName::Auto => RuntimeChoice::Auto,
         RuntimeName::Docker => RuntimeChoice::Docker,
+        RuntimeName::Containerd => RuntimeChoice::Containerd,
         RuntimeName::Embedded => RuntimeChoice::Embedded,
     };
     let options = Options {
         docker_socket: args.docker_socket.clone(),
+        containerd_socket: args.containerd_socket.clone(),
+        containerd_namespace: args.containerd_namespace.clone(),
+        containerd_data_root: args.containerd_data_root.clone(),
         credentials: credentials(args)?,
         insecure_registries: args.insecure_registries.clone(),
         ..Options::new(state_dir)
