@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{CapabilitySet, Process, TestRun, binaries, census};
 
@@ -86,6 +87,34 @@ impl Containerd {
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Runs `ctr` against it in the worker's namespace, and answers with what it printed.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn ctr(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(binaries::system_program("ctr")?);
+        command.arg("--address").arg(&self.socket).args(["--namespace", "tinkerbell"]).args(args);
+        let output = command.output().context("failed to run ctr")?;
+        ensure!(output.status.success(), "ctr {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// All that runs of containers may leave in it: containers, tasks and writable snapshots, by id.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn census(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for (kind, args) in [("container", ["containers", "list"]), ("task", ["tasks", "list"])] {
+            let ids = self.ctr(&[args[0], args[1], "--quiet"])?;
+            found.extend(ids.split_whitespace().map(|id| format!("{kind} {id}")));
+        }
+        let snapshots = self.ctr(&["snapshots", "list"])?;
+        let writable = snapshots.lines().skip(1).filter(|line| !line.trim_end().ends_with("Committed"));
+        found.extend(writable.map(|line| format!("snapshot {line}")));
+        Ok(found)
     }
 
     /// Its process id; `None` while it is stopped.

@@ -1,5 +1,5 @@
-//! The same actions under Docker and under the embedded runtime: what they see is compared field by field. Every
-//! difference is one of the table in `conformance/expected.rs`, or a bug.
+//! The same actions under Docker, under containerd and under the embedded runtime: what they see is compared field by
+//! field. Every difference is one of the tables in `conformance/expected.rs`, or a bug.
 
 #[path = "conformance/expected.rs"]
 mod expected;
@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use expected::EXPECTED;
+use expected::{CONTAINERD, EMBEDDED, Expected};
 use tink_e2e::stack::{DEADLINE, manifests, path_text};
-use tink_e2e::{Dockerd, Process, Registry, TestImage, TestRun, scenario};
+use tink_e2e::{Containerd, Dockerd, Process, Registry, TestImage, TestRun, scenario};
 
 /// An action, but for its image: YAML of the action's level, and volumes, `@` standing for a directory of the test's own.
 struct Case {
@@ -62,6 +62,7 @@ struct Site<'r> {
     run: &'r TestRun,
     registry: Registry,
     engine: tink_e2e::Engine,
+    containerd: Containerd,
     images: [String; 2],
 }
 
@@ -84,7 +85,7 @@ impl<'r> Site<'r> {
             Ok(registry.push(name, "v1", &image.build()?)?.reference)
         };
         let images = [push("plain", plain)?, push("says", says)?];
-        Ok(Self { run, registry, engine: Dockerd::shared()?, images })
+        Ok(Self { run, registry, engine: Dockerd::shared()?, containerd: Containerd::start(run)?, images })
     }
 
     /// Runs the action and answers with what it saw.
@@ -110,6 +111,10 @@ impl<'r> Site<'r> {
             .args(["run", &file, "--plain", "--runtime", runtime, "--insecure-registries", &self.registry.address()])
             .arg("--docker-socket")
             .arg(self.engine.socket())
+            .arg("--containerd-socket")
+            .arg(self.containerd.socket())
+            .arg("--containerd-data-root")
+            .arg(format!("{own}/nerdctl"))
             .arg("--state-dir")
             .arg(format!("{own}/state"))
             .start(self.run)?;
@@ -149,43 +154,56 @@ fn seen(text: &str, own: &str) -> Result<Seen> {
     Ok(seen)
 }
 
+/// Compares a runtime with Docker, by the table of what may differ.
+fn compare(site: &Site<'_>, runtime: &str, expected: &[Expected]) -> Result<()> {
+    let mut unexpected = Vec::new();
+    let mut met = BTreeSet::new();
+    for case in &CASES {
+        let (docker, ours) = (site.run(case, "docker")?, site.run(case, runtime)?);
+        let names: BTreeSet<&String> = docker.keys().chain(ours.keys()).collect();
+        for name in names {
+            let (docker, ours) = (docker.get(name).map(String::as_str), ours.get(name).map(String::as_str));
+            if docker == ours {
+                continue;
+            }
+            let rows: Vec<_> = expected.iter().filter(|row| row.explains(case.name, name, docker, ours)).collect();
+            met.extend(rows.iter().map(|row| row.in_docs));
+            if rows.is_empty() {
+                unexpected.push(format!("{}: {name}:\n    docker {docker:?}\n    {runtime} {ours:?}", case.name));
+            }
+        }
+    }
+    ensure!(unexpected.is_empty(), "not in the table:\n{}", unexpected.join("\n"));
+    let stale: Vec<_> = expected.iter().filter(|row| row.everywhere && !met.contains(row.in_docs)).collect();
+    ensure!(stale.is_empty(), "no longer a difference: {stale:#?}");
+    Ok(())
+}
+
 #[test]
 fn actions_see_the_same_under_docker_and_under_the_embedded_runtime() -> Result<()> {
     scenario("actions_see_the_same_under_docker_and_under_the_embedded_runtime", |run| {
-        let site = Site::start(run)?;
-        let mut unexpected = Vec::new();
-        let mut met = BTreeSet::new();
-        for case in &CASES {
-            let (docker, embedded) = (site.run(case, "docker")?, site.run(case, "embedded")?);
-            let names: BTreeSet<&String> = docker.keys().chain(embedded.keys()).collect();
-            for name in names {
-                let (docker, embedded) = (docker.get(name).map(String::as_str), embedded.get(name).map(String::as_str));
-                if docker == embedded {
-                    continue;
-                }
-                let rows: Vec<_> =
-                    EXPECTED.iter().filter(|row| row.explains(case.name, name, docker, embedded)).collect();
-                met.extend(rows.iter().map(|row| row.in_docs));
-                if rows.is_empty() {
-                    unexpected
-                        .push(format!("{}: {name}:\n    docker   {docker:?}\n    embedded {embedded:?}", case.name));
-                }
-            }
-        }
-        ensure!(unexpected.is_empty(), "not in the table:\n{}", unexpected.join("\n"));
-        let stale: Vec<_> = EXPECTED.iter().filter(|row| row.everywhere && !met.contains(row.in_docs)).collect();
-        ensure!(stale.is_empty(), "no longer a difference: {stale:#?}");
-        Ok(())
+        compare(&Site::start(run)?, "embedded", EMBEDDED)
+    })
+}
+
+#[test]
+fn actions_see_the_same_under_docker_and_under_containerd() -> Result<()> {
+    scenario("actions_see_the_same_under_docker_and_under_containerd", |run| {
+        compare(&Site::start(run)?, "containerd", CONTAINERD)
     })
 }
 
 #[test]
 fn every_expected_difference_is_told_to_users() {
     let text = include_str!("../../docs/differences.md");
-    let section = text.split_once("\n## Embedded runtime (against Docker)\n").map(|(_, rest)| rest);
-    let section = section.and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
-    for row in EXPECTED {
-        let told = section.lines().any(|line| line.starts_with(&format!("| {} |", row.in_docs)));
-        assert!(told, "docs/differences.md has no row {:?} on the embedded runtime", row.in_docs);
+    for (heading, rows) in
+        [("Embedded runtime (against Docker)", EMBEDDED), ("containerd (against Docker)", CONTAINERD)]
+    {
+        let section = text.split_once(&format!("\n## {heading}\n")).map(|(_, rest)| rest);
+        let section = section.and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
+        for row in rows {
+            let told = section.lines().any(|line| line.starts_with(&format!("| {} |", row.in_docs)));
+            assert!(told, "docs/differences.md has no row {:?} under {heading:?}", row.in_docs);
+        }
     }
 }

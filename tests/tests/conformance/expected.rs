@@ -21,8 +21,8 @@ impl Expected {
     }
 }
 
-/// All of them.
-pub const EXPECTED: &[Expected] = &[
+/// Of the embedded runtime.
+pub const EMBEDDED: &[Expected] = &[
     // There is no bridge, since there is no daemon to keep one; an action that asks for nothing must reach its servers.
     Expected {
         fields: &["namespace net\t", "interfaces but the loopback\t"],
@@ -109,5 +109,52 @@ pub const EXPECTED: &[Expected] = &[
         in_docs: "of a hybrid set-up, only the cgroup v1 hierarchies are mounted",
         everywhere: false,
         holds: |_, docker, embedded| docker.is_none() && embedded.is_some_and(|text| text.starts_with("cgroup2 ")),
+    },
+];
+
+/// Of the containerd runtime.
+pub const CONTAINERD: &[Expected] = &[
+    Expected {
+        fields: &["namespace net\t", "interfaces but the loopback\t"],
+        in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
+        everywhere: true,
+        holds: |case, _, ours| case != "no network" && matches!(ours, Some("the host's" | "yes" | "no")),
+    },
+    Expected {
+        fields: &["host name\t"],
+        in_docs: "host name: the container's id",
+        everywhere: true,
+        holds: |_, docker, ours| docker == Some("its own") && ours == Some("the host's"),
+    },
+    Expected {
+        fields: &["/etc/hosts has the host name\t"],
+        in_docs: "with no network, `/etc/hosts` lacks the host name",
+        everywhere: true,
+        holds: |case, docker, ours| case == "no network" && (docker, ours) == (Some("no"), Some("yes")),
+    },
+    Expected {
+        fields: &["entry /.dockerenv\t"],
+        in_docs: "the root holds `/.dockerenv`",
+        everywhere: true,
+        holds: |_, docker, ours| docker.is_some() && ours.is_none(),
+    },
+    Expected {
+        fields: &["status CapPrm\t", "status CapEff\t", "status CapBnd\t"],
+        in_docs: "the capabilities that the engine's version knows",
+        everywhere: false,
+        holds: |_, docker, ours| {
+            let set = |text: Option<&str>| u64::from_str_radix(text.unwrap_or_default(), 16);
+            let (Ok(docker), Ok(ours)) = (set(docker), set(ours)) else { return false };
+            ours & ((1 << 38) - 1) == docker
+        },
+    },
+    Expected {
+        fields: &["mount /\t"],
+        in_docs: "the root is a slave mount",
+        everywhere: true,
+        holds: |_, docker, ours| {
+            docker.is_some_and(|text| text.contains("tags: master:"))
+                && ours.is_some_and(|text| text.contains("tags: none"))
+        },
     },
 ];
