@@ -249,7 +249,9 @@ fn our_worker_on_each_wire_takes_actions_up_when_it_and_the_server_are_killed() 
         let mut site = Site::start(run)?;
         for protocol in ["2025", "2023", "2021"] {
             let start = |site: &Site<'_>| -> Result<Process> {
-                site.worker()?.args(["--protocol", protocol]).named(&format!("worker-{protocol}")).start(run)
+                let data = site.stack.worker_dir("w").with_extension("data");
+                let worker = site.worker()?.args(["--protocol", protocol]).arg("--workflow-data-dir").arg(data);
+                worker.named(&format!("worker-{protocol}")).start(run)
             };
             let wait = |name: &str| {
                 format!(
