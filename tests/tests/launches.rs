@@ -269,7 +269,7 @@ fn captain_starts_the_binary_with_its_flags_and_a_restart_leaves_the_action_alon
             worker.signal(signal)?;
             worker.wait(DEADLINE)?;
             worker = start()?;
-            worker.wait_for_line("taking up a running action", DEADLINE)?;
+            worker.stdout().wait_for_line("taking up a running action", DEADLINE)?;
         }
         fs::write(shared.join("go"), "")?;
         stack.wait_for_state("captain", "SUCCESS")?;
@@ -308,7 +308,7 @@ fn an_own_system_starts_it_from_the_kernel_command_line() -> Result<()> {
         let volume = format!("volumes: [{}:/shared]", path_text(run.scratch())?);
         stack.create("own-system", &task(id, &[action("asks", &image, "touch /shared/reboot", &volume)]))?;
         stack.wait_for_state("own-system", "SUCCESS")?;
-        worker.wait_for_line("the machine goes down", DEADLINE)?;
+        worker.stdout().wait_for_line("the machine goes down", DEADLINE)?;
         ensure!(!asked.exists(), "the request would be found again after the reboot");
         Ok(())
     })
@@ -345,10 +345,10 @@ fn each_protocol_runs_the_same_workflow_and_takes_it_up_again() -> Result<()> {
             })?;
             worker.kill()?;
             let mut worker = start(&stack)?;
-            worker.wait_for_line("taking up a running action", DEADLINE)?;
+            worker.stdout().wait_for_line("taking up a running action", DEADLINE)?;
             stack.kill_server()?;
             fs::write(shared.join("go"), "")?;
-            worker.wait_for_line("the result could not be reported", DEADLINE)?;
+            worker.stdout().wait_for_line("the result could not be reported", DEADLINE)?;
             worker.kill()?;
             stack.start_server()?;
             let _worker = start(&stack)?;
