@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
 use crate::start::{Running, StartError};
@@ -48,34 +48,49 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 async fn serve(config: Config) -> ExitCode {
+    // Before anything says that it started: whoever reads that may stop it at once.
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return failed(&error),
+    };
     let mut running = match crate::start(config).await {
         Ok(running) => running,
         Err(StartError::Config(error)) => return bad(&error),
         Err(error) => return failed(&error),
     };
-    match until_stopped(&mut running).await {
-        Ok(code) => {
-            running.shutdown().await;
-            code
-        }
-        Err(error) => failed(&error),
+    let code = until_stopped(&mut running, signals).await;
+    running.shutdown().await;
+    code
+}
+
+/// The signals that are listened to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 }
 
 /// Serves until a signal asks to stop; SIGHUP reads the certificate again.
-async fn until_stopped(running: &mut Running) -> std::io::Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+async fn until_stopped(running: &mut Running, mut signals: Signals) -> ExitCode {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
-            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
-            _ = hangup.recv() => match running.reload_tls() {
+            _ = signals.terminate.recv() => return ExitCode::SUCCESS,
+            _ = signals.interrupt.recv() => return ExitCode::SUCCESS,
+            _ = signals.hangup.recv() => match running.reload_tls() {
                 Ok(()) => tracing::info!("certificate read again"),
                 Err(error) => tracing::error!(error = %crate::chain(&error), "the old certificate stays in use"),
             },
-            () = running.failed() => return Ok(ExitCode::FAILURE),
+            () = running.failed() => return ExitCode::FAILURE,
         }
     }
 }
