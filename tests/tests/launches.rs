@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use tink_e2e::stack::{DEADLINE, Stack, path_text};
-use tink_e2e::{Dockerd, Launch, ProductImage, Registry, TestImage, TestRun, eventually, scenario};
+use tink_e2e::{
+    Containerd, Dockerd, Launch, Process, ProductImage, Registry, TestImage, TestRun, eventually, scenario,
+};
 use tink_images::Product;
 
 const USER: &str = "admin";
@@ -222,62 +224,72 @@ fn captain_program(run: &TestRun) -> Result<PathBuf> {
 #[test]
 fn captain_starts_the_binary_with_its_flags_and_a_restart_leaves_the_action_alone() -> Result<()> {
     scenario("captain_starts_the_binary_with_its_flags_and_a_restart_leaves_the_action_alone", |run| {
-        let id = "02:00:00:00:00:08";
         let registry = Registry::launch(run).auth(USER, PASSWORD).start()?;
         let busybox = TestImage::busybox()?.layer().file("etc/run", 0o644, run.name()).build()?;
         let image = registry.push("actions/busybox", "v1", &busybox)?.reference;
         let stack = Stack::start(run)?;
         let program = captain_program(run)?;
-        let state = run.scratch().join("state");
-        let start = || -> Result<tink_e2e::Process> {
-            let address = registry.address();
-            // What tink-agent-start gives, and /etc/tink-agent.env beside it; the engine is the one that is there.
-            let launch = tink_e2e::Process::program(path_text(&program)?)?
-                .args(["-runtime", "embedded", "-containerd-socket", "/run/containerd/containerd.sock"])
-                .args([
-                    "-transport",
-                    "grpc",
-                    "-grpc-server",
-                    stack.grpc(),
-                    "-grpc-tls=false",
-                    "-grpc-insecure-tls=false",
-                ])
-                .args(["-id", id, "-registry-name", &address, "-registry-user", USER, "-registry-pass", PASSWORD])
-                .env("TINKERBELL_GRPC_AUTHORITY", stack.grpc())
-                .env("WORKER_ID", id)
-                .env("TINKERBELL_TLS", "false")
-                .env("TINKERBELL_INSECURE_TLS", "false")
-                .env("DOCKER_REGISTRY", &address)
-                .env("REGISTRY_USERNAME", USER)
-                .env("REGISTRY_PASSWORD", PASSWORD)
-                .env("TINK_STATE_DIR", &state);
-            launch.start(run)
-        };
-        let shared = run.scratch().join("shared");
-        fs::create_dir(&shared)?;
-        let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
-        let script = "echo ran >> /shared/runs; until [ -e /shared/go ]; do sleep 0.1; done";
-        stack.create(
-            "captain",
-            &task(id, &[action("long", &image, script, &volume), action("next", &image, "true", "")]),
-        )?;
-        let runs = || fs::read_to_string(shared.join("runs")).unwrap_or_default();
-        let mut worker = start()?;
-        eventually("the action to have started", DEADLINE, || if runs().is_empty() { Err("no line") } else { Ok(()) })?;
-        // As the unit is restarted: TERM, and KILL, of the main process.
-        for signal in [Signal::TERM, Signal::KILL] {
-            worker.signal(signal)?;
-            worker.wait(DEADLINE)?;
-            worker = start()?;
-            worker.stdout().wait_for_line("taking up a running action", DEADLINE)?;
+        let containerd = Containerd::start(run)?;
+        for (runtime, id) in [("containerd", "02:00:00:00:00:08"), ("embedded", "02:00:00:00:00:0a")] {
+            let captain = Captain { run, stack: &stack, registry: &registry, program: &program, runtime, id };
+            let shared = run.scratch().join(format!("shared-{runtime}"));
+            fs::create_dir(&shared)?;
+            let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
+            let script = "echo ran >> /shared/runs; until [ -e /shared/go ]; do sleep 0.1; done";
+            let name = format!("captain-{runtime}");
+            let actions = [action("long", &image, script, &volume), action("next", &image, "true", "")];
+            stack.create(&name, &task(id, &actions))?;
+            let runs = || fs::read_to_string(shared.join("runs")).unwrap_or_default();
+            let mut worker = captain.start(&containerd)?;
+            eventually("the action to have started", DEADLINE, || {
+                if runs().is_empty() { Err("no line") } else { Ok(()) }
+            })?;
+            // As the unit is restarted: TERM, and KILL, of the main process.
+            for signal in [Signal::TERM, Signal::KILL] {
+                worker.signal(signal)?;
+                worker.wait(DEADLINE)?;
+                worker = captain.start(&containerd)?;
+                worker.stdout().wait_for_line("taking up a running action", DEADLINE)?;
+            }
+            fs::write(shared.join("go"), "")?;
+            stack.wait_for_state(&name, "SUCCESS")?;
+            assert_eq!(runs(), "ran\n", "{runtime}: the action ran more than once");
+            ensure!(worker.terminate(DEADLINE)?.success(), "the worker did not end well");
+            ensure!(!worker.stdout().text().contains(PASSWORD), "the password leaked");
         }
-        fs::write(shared.join("go"), "")?;
-        stack.wait_for_state("captain", "SUCCESS")?;
-        assert_eq!(runs(), "ran\n", "the action ran more than once");
-        ensure!(worker.terminate(DEADLINE)?.success(), "the worker did not end well");
-        ensure!(!worker.stdout().text().contains(PASSWORD), "the password leaked");
         Ok(())
     })
+}
+
+/// A machine of CaptainOS, as far as the worker can tell.
+struct Captain<'a> {
+    run: &'a TestRun,
+    stack: &'a Stack<'a>,
+    registry: &'a Registry,
+    program: &'a Path,
+    runtime: &'a str,
+    id: &'a str,
+}
+
+impl Captain<'_> {
+    /// What tink-agent-start does, with /etc/tink-agent.env beside its flags.
+    fn start(&self, containerd: &Containerd) -> Result<Process> {
+        let (grpc, registry) = (self.stack.grpc(), self.registry.address());
+        Process::program(path_text(self.program)?)?
+            .args(["-runtime", self.runtime, "-containerd-socket", path_text(containerd.socket())?])
+            .args(["-transport", "grpc", "-grpc-server", grpc, "-grpc-tls=false", "-grpc-insecure-tls=false"])
+            .args(["-id", self.id, "-registry-name", &registry, "-registry-user", USER, "-registry-pass", PASSWORD])
+            .env("TINKERBELL_GRPC_AUTHORITY", grpc)
+            .env("WORKER_ID", self.id)
+            .env("TINKERBELL_TLS", "false")
+            .env("TINKERBELL_INSECURE_TLS", "false")
+            .env("DOCKER_REGISTRY", &registry)
+            .env("REGISTRY_USERNAME", USER)
+            .env("REGISTRY_PASSWORD", PASSWORD)
+            .env("TINK_STATE_DIR", self.run.scratch().join(format!("state-{}", self.runtime)))
+            .env("TINK_CONTAINERD_DATA_ROOT", self.run.scratch().join("nerdctl"))
+            .start(self.run)
+    }
 }
 
 /// A worker that is told nothing but what stands on the kernel command line.
@@ -303,8 +315,7 @@ fn an_own_system_starts_it_from_the_kernel_command_line() -> Result<()> {
                 stack.grpc()
             ),
         )?;
-        let worker =
-            tink_e2e::Process::binary("tink-worker")?.arg(format!("-from-cmdline={}", cmdline.display())).start(run)?;
+        let worker = Process::binary("tink-worker")?.arg(format!("-from-cmdline={}", cmdline.display())).start(run)?;
         let volume = format!("volumes: [{}:/shared]", path_text(run.scratch())?);
         stack.create("own-system", &task(id, &[action("asks", &image, "touch /shared/reboot", &volume)]))?;
         stack.wait_for_state("own-system", "SUCCESS")?;
@@ -315,45 +326,55 @@ fn an_own_system_starts_it_from_the_kernel_command_line() -> Result<()> {
 }
 
 #[test]
-fn each_protocol_runs_the_same_workflow_and_takes_it_up_again() -> Result<()> {
-    scenario("each_protocol_runs_the_same_workflow_and_takes_it_up_again", |run| {
+fn each_protocol_runs_the_same_workflow_on_each_engine_and_takes_it_up_again() -> Result<()> {
+    scenario("each_protocol_runs_the_same_workflow_on_each_engine_and_takes_it_up_again", |run| {
         let registry = Registry::launch(run).start()?;
         let busybox = TestImage::busybox()?.layer().file("etc/run", 0o644, run.name()).build()?;
         let image = registry.push("actions/busybox", "v1", &busybox)?.reference;
         let mut stack = Stack::start(run)?;
-        for protocol in ["2021", "2023", "2025"] {
-            let name = format!("by-{protocol}");
-            let shared = run.scratch().join(&name);
-            fs::create_dir(&shared)?;
-            let data = run.scratch().join(format!("data-{protocol}"));
-            let start = |stack: &Stack<'_>| -> Result<tink_e2e::Process> {
-                let launch = stack.worker(&name)?.args(["-runtime", "embedded", "-protocol", protocol]);
-                launch.arg("-workflow-data-dir").arg(&data).start(run)
-            };
-            let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
-            let waits = "echo one >> /shared/runs; until [ -e /shared/go ]; do sleep 0.1; done";
-            let actions = [
-                action("one", &image, waits, &volume),
-                action("two", &image, "echo two >> /shared/runs", &volume),
-                action("three", &image, "echo three >> /shared/runs", &volume),
-            ];
-            stack.create(&name, &task(&name, &actions))?;
-            let runs = || fs::read_to_string(shared.join("runs")).unwrap_or_default();
-            let mut worker = start(&stack)?;
-            eventually("the action to have started", DEADLINE, || {
-                if runs().is_empty() { Err("no line") } else { Ok(()) }
-            })?;
-            worker.kill()?;
-            let mut worker = start(&stack)?;
-            worker.stdout().wait_for_line("taking up a running action", DEADLINE)?;
-            stack.kill_server()?;
-            fs::write(shared.join("go"), "")?;
-            worker.stdout().wait_for_line("the result could not be reported", DEADLINE)?;
-            worker.kill()?;
-            stack.start_server()?;
-            let _worker = start(&stack)?;
-            stack.wait_for_state(&name, "SUCCESS").with_context(|| format!("protocol {protocol}"))?;
-            assert_eq!(runs(), "one\ntwo\nthree\n", "protocol {protocol}");
+        let (docker, containerd) = (Dockerd::shared()?, Containerd::start(run)?);
+        let sockets =
+            ["-docker-socket", path_text(docker.socket())?, "-containerd-socket", path_text(containerd.socket())?];
+        let data_root = run.scratch().join("nerdctl");
+        for runtime in ["docker", "containerd", "embedded"] {
+            for protocol in ["2021", "2023", "2025"] {
+                let what = format!("{runtime}-{protocol}");
+                let shared = run.scratch().join(format!("shared-{what}"));
+                fs::create_dir(&shared)?;
+                let start = |stack: &Stack<'_>| -> Result<Process> {
+                    let launch = stack.worker(&what)?.args(["-runtime", runtime, "-protocol", protocol]).args(sockets);
+                    let launch = launch.arg("-containerd-data-root").arg(&data_root);
+                    launch.arg("-workflow-data-dir").arg(run.scratch().join("data")).start(run)
+                };
+                let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
+                let waits = "echo one >> /shared/runs; until [ -e /shared/go ]; do sleep 0.1; done";
+                let looks = "echo two >> /shared/runs; id -u > /shared/sees; env | sort >> /shared/sees";
+                let actions = [
+                    action("one", &image, waits, &volume),
+                    action("two", &image, looks, &format!("{volume}\nenvironment:\n  COLOUR: blue")),
+                    action("three", &image, "echo three >> /shared/runs", &volume),
+                ];
+                stack.create(&what, &task(&what, &actions))?;
+                let read = |name: &str| fs::read_to_string(shared.join(name)).unwrap_or_default();
+                let mut worker = start(&stack)?;
+                eventually("the action to have started", DEADLINE, || {
+                    if read("runs").is_empty() { Err("no line") } else { Ok(()) }
+                })?;
+                // Killed while it runs, and again while its result waits for a server that is away.
+                worker.kill()?;
+                let mut worker = start(&stack)?;
+                worker.stdout().wait_for_line("taking up a running action", DEADLINE)?;
+                stack.kill_server()?;
+                fs::write(shared.join("go"), "")?;
+                worker.stdout().wait_for_line("the result could not be reported", DEADLINE)?;
+                worker.kill()?;
+                stack.start_server()?;
+                let _worker = start(&stack)?;
+                stack.wait_for_state(&what, "SUCCESS").with_context(|| what.clone())?;
+                assert_eq!(read("runs"), "one\ntwo\nthree\n", "{what}");
+                let sees = read("sees");
+                ensure!(sees.starts_with("0\n") && sees.contains("COLOUR=blue\n"), "{what}: {sees}");
+            }
         }
         Ok(())
     })
