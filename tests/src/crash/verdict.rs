@@ -103,8 +103,15 @@ fn judge_action(
     if by_shim {
         return check_log(&log, action, false).map(|()| true);
     }
-    // dockerd learns of no exit that happens while it is away, and makes this one up when it is back.
-    if excuses.engine && fleet.runtime() == Runtime::Docker && message.contains("exit code 255") {
+    // dockerd learns of no exit that happens while it is away, and makes this one up when it is back. Of a container that
+    // it was starting when it was killed it does not know whether it ran.
+    let by_engine = state == "FAILED" && ["exit code 255", "vanished"].iter().any(|word| message.contains(word));
+    if excuses.engine && fleet.runtime() == Runtime::Docker && by_engine {
+        return check_log(&log, action, false).map(|()| false);
+    }
+    // containerd ends what it was starting when it was killed.
+    let ended_in_start = excuses.engine && fleet.runtime() == Runtime::Containerd && message.contains("signal 9");
+    if ended_in_start && state == "FAILED" {
         return check_log(&log, action, false).map(|()| false);
     }
     Err(format!("{state}, wanted the end with code {}; it says: {message:?}", action.exit_code))
