@@ -71,7 +71,7 @@ fn a_power_cut_takes_nothing_from_the_server_that_it_acknowledged() -> Result<()
         fs::create_dir(&data)?;
         let log = run.scratch().join("server.strace");
         let mut site = Site::start(run)?;
-        site.stack.kill_server()?;
+        site.stack.stop_server()?;
         let grpc = site.stack.grpc().to_owned();
         let mut server = recorded("tink-server", &log)?
             .args(["--insecure", "--grpc-addr", &grpc, "--http-addr", "127.0.0.1:0", "--data"])
