@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tink_runtime::{ExitCause, ExitStatus, HandleRecord, Purpose};
-use tink_workflow::{ActionId, ActionState, TaskId, WorkerId, WorkflowId};
+use tink_workflow::{ActionId, ActionState, TaskId, Timestamp, WorkerId, WorkflowId};
 
 use super::*;
 use crate::{Assignment, Report, SystemClock};
@@ -198,3 +198,32 @@ async fn a_log_keeps_the_newest_output_and_the_whole_count() {
 }
 
 use std::io::Write as _;
+
+/// A wall clock that was wrong when the machine booted, and is set while an action runs.
+#[derive(Debug)]
+struct Jumping {
+    now: Timestamp,
+    uptime_s: u64,
+}
+
+impl crate::Clock for Jumping {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+    fn uptime(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.uptime_s)
+    }
+    fn boot_id(&self) -> String {
+        "boot-1".to_owned()
+    }
+}
+
+#[test]
+fn a_wall_clock_that_jumps_changes_no_elapsed_time() {
+    let at = |second, uptime_s| Jumping { now: Timestamp::from_second(second).unwrap(), uptime_s };
+    let (in_1970, today) = (5, 1_795_000_000);
+    for (before, after) in [(in_1970, today), (today, in_1970)] {
+        let attempt = crate::journal::Attempt::begin(1, &at(before, 100));
+        assert_eq!(attempt.elapsed(&at(after, 130)), Some(std::time::Duration::from_secs(30)));
+    }
+}
