@@ -70,6 +70,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Proxies and what is reached without one.
     pub proxy: Proxy,
+    /// Proxy variables that other parts of the process read from its environment, and that do not stand there.
+    pub proxy_environment: Vec<(&'static str, Secret<String>)>,
     /// Which engine runs the actions.
     pub runtime: RuntimeChoice,
     /// Docker's socket.

@@ -1,5 +1,6 @@
 //! `tink-worker`: the program. Everything is in the library; here it is put together.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -47,6 +48,11 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    if let Some(error) = start_again_with_proxies(&config) {
+        eprintln!(
+            "tink-worker: the proxies cannot be put into the environment, and images are pulled without: {error}"
+        );
+    }
     let syslog = config.syslog_host.as_deref().map(|host| Syslog::start(host, config.syslog_port, &config.id));
     let (syslog, no_syslog) = match syslog.transpose() {
         Ok(syslog) => (syslog, None),
@@ -69,6 +75,20 @@ fn main() -> ExitCode {
     // A name lookup or a write that hangs must not hold up the end.
     runtime.shutdown_timeout(Duration::from_millis(500));
     code
+}
+
+/// Whoever pulls images reads the proxies from the environment; where they stand elsewhere, on the kernel command line,
+/// the program starts again with them in it. Does not return when that works.
+fn start_again_with_proxies(config: &Config) -> Option<std::io::Error> {
+    const STARTED_AGAIN: &str = "TINK_WORKER_STARTED_AGAIN";
+    if config.proxy_environment.is_empty() || std::env::var_os(STARTED_AGAIN).is_some() {
+        return None;
+    }
+    let mut args = std::env::args_os();
+    let mut command = std::process::Command::new("/proc/self/exe");
+    command.arg0(args.next().unwrap_or_default()).args(args).env(STARTED_AGAIN, "1");
+    command.envs(config.proxy_environment.iter().map(|(name, value)| (*name, value.expose())));
+    Some(command.exec())
 }
 
 async fn work(config: &Config, syslog: Option<Syslog>) -> ExitCode {

@@ -127,3 +127,19 @@ fn a_second_worker_on_the_same_state_directory_waits() {
     second.signal("TERM");
     assert_eq!(second.child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn proxies_of_the_kernel_command_line_reach_whoever_pulls_images() {
+    let cmdline = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(cmdline.path(), "quiet HTTPS_PROXY=http://127.0.0.1:9 NO_PROXY=127.0.0.1\n").unwrap();
+    let flag = format!("-from-cmdline={}", cmdline.path().display());
+    let mut worker = Running::start(&["-runtime", "embedded", &flag]);
+    worker.wait_for("worker starts");
+    let environment = std::fs::read(format!("/proc/{}/environ", worker.child.id())).unwrap();
+    let environment = text(&environment);
+    for wanted in ["HTTPS_PROXY=http://127.0.0.1:9", "NO_PROXY=127.0.0.1"] {
+        assert!(environment.split('\0').any(|pair| pair == wanted), "{environment}");
+    }
+    worker.signal("TERM");
+    assert_eq!(worker.child.wait().unwrap().code(), Some(0));
+}

@@ -149,6 +149,7 @@ impl Resolved {
             cert_url: self.cert_url()?,
             ca_file: self.optional_path("ca-file"),
             proxy: self.proxy()?,
+            proxy_environment: self.proxy_environment(),
             runtime: self
                 .typed("runtime", "auto, docker, containerd or embedded", |text| text.parse::<RuntimeChoice>().ok())?,
             docker_socket: self.path("docker-socket"),
@@ -237,6 +238,16 @@ impl Resolved {
             let found = Value { text: "(not shown)".to_owned(), ..self.value("https-proxy") };
             invalid("the proxy", found, &format!("one that can be used: {error}"))
         })
+    }
+
+    fn proxy_environment(&self) -> Vec<(&'static str, Secret<String>)> {
+        let all = [("HTTP_PROXY", "http-proxy"), ("HTTPS_PROXY", "https-proxy"), ("NO_PROXY", "no-proxy")];
+        let elsewhere = |(variable, setting): (&'static str, &'static str)| {
+            let value = self.value(setting);
+            let there = value.origin.eq_ignore_ascii_case(&format!("environment {variable}"));
+            (!there && !value.text.is_empty()).then(|| (variable, Secret::new(value.text)))
+        };
+        all.into_iter().filter_map(elsewhere).collect()
     }
 
     /// The longest pause between requests: the older name counts only where the newer one says nothing.

@@ -263,6 +263,9 @@ fn everything_can_come_from_the_kernel_command_line() {
     assert_eq!(config.insecure_registries, ["a:5000", "b"]);
     assert_eq!(config.container_uuid.as_deref(), Some("7f3e"));
     assert!(!config.grpc_tls && config.registry_name.is_empty());
+    let proxies: Vec<_> = config.proxy_environment.iter().map(|(name, url)| (*name, url.expose().as_str())).collect();
+    assert_eq!(proxies, [("HTTPS_PROXY", "http://p:3128")]);
+    assert!(run(MINIMAL, &[("https_proxy", "http://p:3128")]).proxy_environment.is_empty(), "it stands there");
     let Ok(Invocation::Print(text)) = from_files("-from-cmdline -print-config", CMDLINE, None) else { panic!() };
     for line in [
         "grpc-server = \"tink.example.com:42113\"  # kernel command line grpc_authority=\n",
