@@ -14,6 +14,7 @@ mod interrupt;
 mod setup;
 mod shared_services;
 mod shell;
+mod simulate;
 mod static_build;
 mod test;
 mod workspace;
@@ -36,6 +37,9 @@ cargo xtask <task>
   lint                  formatting, clippy, and the licences, bans and sources of deny.toml
   fuzz [--seconds N] [TARGET]
                         fuzz each target of fuzz/, or one of them, for N seconds each (10)
+  simulate [--seeds N] [--seed S] [--mutation NAME|all]
+                        live through the simulated worlds of N seeds (100000), or through one with its trace, or look for
+                        a deliberate bug, or for all of them
   crash [--rounds N] [--seed S] [--runtime docker|containerd|embedded|all]
                         kill the programs while workflows run, N rounds long (30), and count what ran twice or was lost;
                         the last line is `rounds R kills K re-runs X losses Y`
@@ -66,6 +70,7 @@ fn run(args: &[String]) -> Result<()> {
         "images" => images::run(rest),
         "lint" => without_arguments(rest).and_then(|()| ci::lint()),
         "fuzz" => fuzz::run(rest),
+        "simulate" => simulate::run(rest),
         "crash" => crash::run(rest),
         "ci" => without_arguments(rest).and_then(|()| ci::run()),
         "help" | "--help" | "-h" => {

@@ -30,6 +30,8 @@ mod metrics;
 pub mod program;
 mod serve;
 mod services;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod start;
 mod store;
 

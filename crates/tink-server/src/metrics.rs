@@ -49,6 +49,12 @@ pub struct Metrics {
     pub panics: Counter,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Metrics {
     /// Everything at zero.
     pub fn new() -> Self {

@@ -51,6 +51,10 @@ pub struct Assignment {
     /// The template says that the action ends the machine; see [`Assignment::leaves`].
     #[serde(default)]
     pub ends_machine: bool,
+    /// Seconds after which the server may give the action to another process of this worker when it hears nothing of this
+    /// one; 0 = it did not say so.
+    #[serde(default)]
+    pub lease_s: u64,
     /// What the server said of the action when it gave it out.
     #[serde(skip)]
     pub begun: Begun,

@@ -11,6 +11,7 @@ mod take_up;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tink_mutation::Mutation;
 use tink_runtime::{HandleRecord, Runtime, RuntimeError};
 use tink_workflow::{ActionState, ImageRef};
 use tokio::time::Instant;
@@ -119,6 +120,7 @@ impl Executor {
         let message =
             if number > 1 { format!("running action, attempt {number}") } else { "running action".to_owned() };
         match self.reporter.running(Report::running(&assignment, message)).await {
+            _ if tink_mutation::is(Mutation::StartWithoutLeave) => {}
             Some(Ok(Ack::Accepted)) => tink_failpoint::hit("worker.running.acknowledged"),
             Some(Ok(Ack::Refused(reason))) => return self.refused(&entry, &reason).await,
             Some(Err(error)) => return Outcome::NotStarted(error),
@@ -151,7 +153,10 @@ impl Executor {
     /// same: a result that only the worker knows is worth more than none.
     pub(crate) async fn record(&self, entry: &Entry, report: Report) -> Box<Report> {
         let id = entry.id;
-        let stored = self.persist(id, || self.journal.result(id, report.clone())).await;
+        let stored = match tink_mutation::is(Mutation::ForgetResult) {
+            true => Ok(()),
+            false => self.persist(id, || self.journal.result(id, report.clone())).await,
+        };
         if let Err(failure) = stored {
             error!(
                 workflow = %report.workflow, action = %report.action_name,
@@ -306,7 +311,15 @@ impl<'a> Run<'a> {
             ..Report::running(&self.assignment, self.redactor.mask(end.message))
         };
         let report = executor.record(&self.entry, report).await;
-        executor.clear_up(&self.entry).await;
+        let stored = executor.journal.entry(self.id).is_some_and(|entry| entry.result.is_some());
+        if stored || tink_mutation::is(Mutation::ForgetResult) {
+            executor.clear_up(&self.entry).await;
+        } else {
+            warn!(
+                workflow = %report.workflow, action = %report.action_name,
+                "the container stays until its result is stored or the worker starts again: it is the only witness"
+            );
+        }
         Outcome::Finished(report)
     }
 

@@ -52,6 +52,8 @@ pub use events::{EventStream, Events, Observer, WorkerEvent, event_channel};
 pub use executor::ExecutorSettings;
 pub use human_duration::human_duration;
 pub use journal::{Disk, DiskFile, Journal, JournalError, JournalLimits, RealDisk};
+#[cfg(feature = "simulation")]
+pub use random::seeded;
 pub use report::Report;
 pub use secret::{Redactor, Secret};
 pub use syslog::Syslog;

@@ -82,7 +82,9 @@ pub fn instance(state_dir: &Path, disk: &dyn Disk) -> String {
         return kept;
     }
     let fresh = format!("{:016x}{:016x}", random_u64(), random_u64());
-    if let Err(error) = durable::write(disk, &file, format!("{fresh}\n").as_bytes()) {
+    if let Err(error) =
+        durable::create_dir(disk, state_dir).and_then(|()| durable::write(disk, &file, format!("{fresh}\n").as_bytes()))
+    {
         warn!(path = %file.display(), %error, "the name of this worker's process cannot be kept");
     }
     fresh

@@ -164,6 +164,8 @@ struct Dispatcher {
     /// An action that ended and that the server shows as not begun, and since when.
     anew: Option<((WorkflowId, ActionId), Instant)>,
     chores: JoinSet<()>,
+    /// Keeps the lease of the action that runs.
+    renewal: JoinSet<()>,
     link: Link,
     journal_failing: bool,
     /// Cuts the pause before a request for work short.
@@ -201,6 +203,7 @@ impl Dispatcher {
             gone: BTreeSet::new(),
             anew: None,
             chores: JoinSet::new(),
+            renewal: JoinSet::new(),
             journal_failing: false,
             hurry,
         }
@@ -217,6 +220,8 @@ impl Dispatcher {
                 Some(()) = self.tried.next() => {}
                 Some(end) = self.reporter.join_next() => self.reporter_ended(&end).await,
                 Some(_) = self.chores.join_next() => {}
+                // Only a panic, or our own abort, ends it.
+                Some(_) = self.renewal.join_next() => {}
                 Some(end) = self.poll.join_next() => {
                     let (answer, took) = end.unwrap_or_else(|panic| (Err(poll_panicked(&panic)), Duration::ZERO));
                     if self.answered(answer, took).await {
@@ -265,6 +270,7 @@ impl Dispatcher {
             let Some(entry) = self.journal.entry(id) else { continue };
             let executor = self.executor.clone();
             self.current = Some(id);
+            self.renew_lease(&entry.assignment, true);
             self.action.spawn(async move { executor.take_up(entry).await });
             return;
         }
@@ -273,6 +279,7 @@ impl Dispatcher {
             let (transport, at, hurry) = (Arc::clone(&self.transport), self.poll_at, Arc::clone(&self.hurry));
             self.poll.spawn(async move {
                 tokio::select! {
+                    biased;
                     () = sleep_until(at) => {}
                     () = hurry.notified() => {}
                 }
@@ -283,7 +290,28 @@ impl Dispatcher {
         }
     }
 
+    /// Says again and again that the action runs, to a server that would give it to another process else. A worker that
+    /// runs an action has no other call to make, for hours, and a connection that broke is not made anew without one.
+    fn renew_lease(&mut self, assignment: &Arc<crate::Assignment>, at_once: bool) {
+        self.renewal.abort_all();
+        if assignment.lease_s == 0 {
+            return;
+        }
+        let every = Duration::from_secs(assignment.lease_s) / 3;
+        let (transport, report) = (Arc::clone(&self.transport), Report::running(assignment, "running action"));
+        self.renewal.spawn(async move {
+            let mut wait = if at_once { Duration::ZERO } else { every };
+            loop {
+                tokio::time::sleep(wait).await;
+                // What cannot be reached is tried again sooner; a refusal is met again with the result.
+                let heard = timeout(every, transport.report(&report)).await;
+                wait = if matches!(heard, Ok(Ok(_))) { every } else { every.min(FIRST_TRY_MAX) };
+            }
+        });
+    }
+
     async fn action_ended(&mut self, end: ActionEnd) {
+        self.renewal.abort_all();
         let id = self.current.take();
         let outcome = match (end, id) {
             (Ok(outcome), _) => outcome,

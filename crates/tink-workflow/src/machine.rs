@@ -1,5 +1,7 @@
 //! The state machine: pure, so that the same code is right over every store and in every test.
 
+use tink_mutation::Mutation;
+
 use crate::leaving;
 use crate::status::{Action, ActionState, CurrentAction, Task, Timestamp, Workflow, WorkflowState};
 use crate::{ActionId, WorkerId};
@@ -221,7 +223,7 @@ fn reported(workflow: &Workflow, report: &Report, now: Timestamp) -> Result<(Wor
         .filter(|(task, _)| task.worker == report.worker)
         .ok_or_else(|| Refusal::UnknownAction { action: report.action.clone(), worker: report.worker.clone() })?;
 
-    if action.state.is_terminal() {
+    if action.state.is_terminal() && !tink_mutation::is(Mutation::AcceptContradiction) {
         // RUNNING after the end is the echo of an earlier message, a second result is a contradiction.
         return if action.state == report.state || report.state == ActionState::Running {
             Ok((workflow.clone(), Vec::new()))
@@ -229,7 +231,9 @@ fn reported(workflow: &Workflow, report: &Report, now: Timestamp) -> Result<(Wor
             Err(Refusal::Contradiction { action: action.id.clone(), was: action.state, said: report.state })
         };
     }
-    if let Some((_, before)) = turn(workflow).filter(|(_, at_turn)| at_turn.id != action.id) {
+    if let Some((_, before)) = turn(workflow).filter(|(_, at_turn)| at_turn.id != action.id)
+        && !tink_mutation::is(Mutation::AcceptContradiction)
+    {
         return Err(Refusal::OutOfOrder { action: action.id.clone(), before: before.id.clone() });
     }
     let from = action.state;
@@ -238,7 +242,10 @@ fn reported(workflow: &Workflow, report: &Report, now: Timestamp) -> Result<(Wor
     }
     // An action may still end after its workflow was cancelled or timed out: what became of it is recorded,
     // the workflow's own state stays. It is never started then.
-    if workflow.state.is_terminal() && (report.state == ActionState::Running || from == ActionState::Pending) {
+    if workflow.state.is_terminal()
+        && (report.state == ActionState::Running || from == ActionState::Pending)
+        && !tink_mutation::is(Mutation::BeginAfterEnd)
+    {
         return Err(Refusal::Ended { was: workflow.state });
     }
 

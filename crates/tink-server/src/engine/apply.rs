@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tink_mutation::Mutation;
 use tink_workflow::{ActionId, CurrentAction, Effect, Event, Next, WorkerId, WorkflowId, next_action, step};
 
 use super::{ATTEMPTS_MAX, Caller, Engine, EngineError, Reported, record};
@@ -36,7 +37,9 @@ impl Engine {
             let Some(mut before) = self.store.workflow(id).await? else {
                 return Err(EngineError::NoWorkflow(id.clone()));
             };
-            if let Some(holder) = self.holder_beside(&before.workflow, worker, caller) {
+            if !tink_mutation::is(Mutation::LeaveForAnybody)
+                && let Some(holder) = self.holder_beside(&before.workflow, worker, caller)
+            {
                 return Ok(Reported::Held { holder: holder.to_owned() });
             }
             let at_turn =

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tink_mutation::Mutation;
 use tink_workflow::{Timestamp, WorkerId};
 use tokio::time::Instant;
 
@@ -58,6 +59,11 @@ impl Leases {
         Self { lease, started: Instant::now(), processes: Mutex::default() }
     }
 
+    /// How long an action stays with a process after its last sign of life.
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+
     /// Notes a call.
     pub fn note(&self, worker: &WorkerId, caller: &Caller, now: Timestamp) {
         if caller.holder().is_empty() {
@@ -94,12 +100,13 @@ impl Leases {
 
     /// Whether the process that is written down as `holder` may still be at work.
     pub fn is_alive(&self, worker: &WorkerId, holder: &str) -> bool {
-        if holder.is_empty() {
+        if holder.is_empty() || tink_mutation::is(Mutation::ForgetLease) {
             return false;
         }
         match self.lock().get(&(worker.clone(), holder.to_owned())) {
             Some(process) => process.is_alive(holder, self.lease),
             // Not heard of in this life of the server.
+            None if tink_mutation::is(Mutation::ForgetLeaseAtStart) => false,
             None => names_instance(holder) && self.started.elapsed() < self.lease,
         }
     }
@@ -145,6 +152,9 @@ impl Leases {
 
 impl Process {
     fn is_alive(&self, holder: &str, lease: Duration) -> bool {
+        if tink_mutation::is(Mutation::EternalLease) {
+            return true;
+        }
         let mut last = self.heard;
         for line in &self.lines {
             match line.closed_at() {

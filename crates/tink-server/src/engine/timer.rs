@@ -33,6 +33,7 @@ pub async fn run_timers(engine: &Engine, stop: CancellationToken) {
             }
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = wait => {}
         }
@@ -71,6 +72,7 @@ async fn wait_for_next(engine: &Engine) {
     match next {
         None => engine.deadlines_changed().await,
         Some(at) => tokio::select! {
+            biased;
             () = engine.clock.sleep_until(at) => {}
             () = engine.deadlines_changed() => {}
         },

@@ -9,6 +9,8 @@ pub mod contract;
 mod error;
 #[cfg(test)]
 pub mod failing;
+#[cfg(any(test, feature = "simulation"))]
+pub mod memory;
 pub mod sqlite;
 mod types;
 

@@ -51,6 +51,7 @@ impl Run<'_> {
         let mut logged = false;
         loop {
             let answer = tokio::select! {
+                biased;
                 answer = self.executor.reporter.running(report.clone()) => answer,
                 () = until(self.deadline) => return Err(self.nobody_heard()),
             };
@@ -66,6 +67,7 @@ impl Run<'_> {
                 );
             }
             tokio::select! {
+                biased;
                 () = sleep(backoff.pause()) => {}
                 () = until(self.deadline) => return Err(self.nobody_heard()),
             }

@@ -28,6 +28,7 @@ impl Run<'_> {
         loop {
             tries += 1;
             let failure = tokio::select! {
+                biased;
                 result = self.pull_once(&image) => match result {
                     Ok(()) => return Ok(image),
                     Err(failure) => failure,
@@ -48,6 +49,7 @@ impl Run<'_> {
             self.retrying(&text);
             last = Some(failure);
             tokio::select! {
+                biased;
                 () = sleep(backoff.pause()) => {}
                 () = until(give_up) => return Err(self.pull_ran_out(&image, tries, last.as_ref())),
             }
@@ -61,6 +63,7 @@ impl Run<'_> {
         tokio::pin!(pull);
         loop {
             tokio::select! {
+                biased;
                 outcome = &mut pull => {
                     if let PullOutcome::Local(error) = outcome? {
                         info!(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tink_mutation::Mutation;
 use tink_runtime::{HandleRecord, Purpose, Recovered};
 use tink_workflow::ActionState;
 use tokio::time::{sleep, timeout};
@@ -63,6 +64,11 @@ impl Executor {
                 }
                 run.entry.exit = Some(status);
                 run.conclude_found(tail).await
+            }
+            Found::Gone(_) if tink_mutation::is(Mutation::RunAgainWhenGone) => {
+                run.attempt.number += 1;
+                let begun = run.begin().await;
+                run.settle(begun).await
             }
             // Started, in this boot, and gone without a trace: whatever it did, it is not done a second time.
             Found::Gone(reason) if run.entry.container.is_some() && run.is_of_this_boot() => {

@@ -3,12 +3,17 @@
 use std::io;
 use std::path::Path;
 
+use tink_mutation::Mutation;
+
 use super::Disk;
 
 /// Makes a directory and its parents; Ok when it is there.
 pub(crate) fn create_dir(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let mut fresh: Vec<_> = path.ancestors().skip(1).take_while(|parent| disk.list(parent).is_err()).collect();
     disk.create_dir(path)?;
-    path.parent().map_or(Ok(()), |parent| disk.sync_dir(parent))
+    // A directory is only as durable as its name in the one above, and so is that.
+    fresh.insert(0, path);
+    fresh.into_iter().filter_map(Path::parent).try_for_each(|parent| disk.sync_dir(parent))
 }
 
 /// Makes `path` hold `bytes`, whole or not at all: a temporary file, synced, renamed, and the new name synced.
@@ -19,11 +24,16 @@ pub(crate) fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
     let mut file = disk.create(&temporary)?;
     file.write_all(bytes)?;
     failpoint(path, "written");
-    file.sync()?;
+    if !tink_mutation::is(Mutation::SkipFileSync) {
+        file.sync()?;
+    }
     drop(file);
     failpoint(path, "synced");
     disk.rename(&temporary, path)?;
     failpoint(path, "renamed");
+    if tink_mutation::is(Mutation::SkipDirectorySync) {
+        return Ok(());
+    }
     path.parent().map_or(Ok(()), |parent| disk.sync_dir(parent))
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tink_mutation::Mutation;
 use tracing::warn;
 
 use super::{Disk, DiskFile};
@@ -46,6 +47,9 @@ impl LogFile {
                 Ok((lines, bytes)) => (log.lines, log.bytes) = (first + lines, bytes),
                 Err(error) => warn!(path = %log.path(first).display(), %error, "the action's log cannot be read"),
             }
+        }
+        if tink_mutation::is(Mutation::LogFromZero) {
+            log.lines = 0;
         }
         log
     }

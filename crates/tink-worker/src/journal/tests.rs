@@ -25,6 +25,7 @@ pub(crate) fn assignment(workflow: &str, action: &str) -> Assignment {
         on_timeout: Vec::new(),
         on_failure: Vec::new(),
         ends_machine: false,
+        lease_s: 0,
         tty: false,
         begun: crate::Begun::Unknown,
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use tink_mutation::Mutation;
 use tink_runtime::{ExitStatus, HandleRecord};
 
 use super::{Attempt, Disk, Entry, EntryId, HookRun, Journal, JournalError, Phase, Shared, durable};
@@ -79,6 +80,12 @@ impl Journal {
 
     /// A run is about to start a container. What an older run left in the entry is forgotten.
     pub(crate) async fn attempt(&self, id: EntryId, attempt: Attempt) -> Result<(), JournalError> {
+        if tink_mutation::is(Mutation::ForgetAttempt) {
+            if let Some(entry) = self.0.lock().entries.get_mut(&id) {
+                (entry.attempt, entry.container) = (Some(attempt), None);
+            }
+            return Ok(());
+        }
         let bytes = json(&attempt);
         self.change(id, "attempt.json", bytes, move |entry| {
             entry.attempt = Some(attempt);
@@ -145,8 +152,11 @@ impl Journal {
     /// Removes the oldest closed entries until at most so many and so much are left.
     pub(crate) async fn prune_to(&self, entries_max: usize, bytes_max: u64) -> Result<(), JournalError> {
         self.blocking(move |journal| {
-            let closed: Vec<Entry> =
-                journal.entries().into_iter().filter(|entry| entry.phase() == Phase::Closed).collect();
+            let closed: Vec<Entry> = journal
+                .entries()
+                .into_iter()
+                .filter(|entry| entry.phase() == Phase::Closed || is_mutated(entry))
+                .collect();
             let mut bytes = 0_u64;
             for (nth, entry) in closed.iter().rev().enumerate() {
                 let dir = journal.dir_of(entry);
@@ -164,6 +174,10 @@ impl Journal {
         })
         .await
     }
+}
+
+fn is_mutated(entry: &Entry) -> bool {
+    tink_mutation::is(Mutation::PruneOpenEntries) && entry.phase() == Phase::Finished
 }
 
 pub(super) fn dir_bytes(disk: &dyn Disk, dir: &std::path::Path) -> u64 {

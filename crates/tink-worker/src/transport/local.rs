@@ -99,6 +99,7 @@ fn assignment(workflow: &Workflow, task: &tink_workflow::Task, action: &tink_wor
         on_timeout: action.spec.on_timeout.clone(),
         on_failure: action.spec.on_failure.clone(),
         ends_machine: action.spec.ends_machine,
+        lease_s: 0,
         begun: Begun::Unknown,
     }
 }

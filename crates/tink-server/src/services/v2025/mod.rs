@@ -50,7 +50,12 @@ impl Agents {
 #[tonic::async_trait]
 impl WorkflowService for Agents {
     async fn get_action(&self, request: Request<ActionRequest>) -> Result<Response<ActionResponse>, Status> {
-        get_action::serve(self, request).await.map(Response::new)
+        let mut response = Response::new(get_action::serve(self, request).await?);
+        let lease_s = self.engine.leases.lease().as_secs();
+        if lease_s > 0 {
+            response.metadata_mut().insert("tink-lease-seconds", lease_s.into());
+        }
+        Ok(response)
     }
 
     async fn report_action_status(

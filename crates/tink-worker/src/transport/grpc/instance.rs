@@ -11,6 +11,14 @@ const SENT: &str = "tink-worker-instance";
 /// Who has the action that this process does not get, in the metadata of an answer.
 const HEARD: &str = "tink-held-by";
 
+/// How long an action stays with a process that is not heard of, in the metadata of an answer that brings one.
+const LEASE: &str = "tink-lease-seconds";
+
+/// The lease that an answer speaks of, in seconds; 0 where it speaks of none.
+pub(super) fn lease_s(answer: &MetadataMap) -> u64 {
+    answer.get(LEASE).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 /// The name of this process, and what the server says of another one with the same worker id.
 #[derive(Debug, Default)]
 pub(super) struct Instance {

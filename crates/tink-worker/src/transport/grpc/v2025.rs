@@ -1,5 +1,6 @@
 //! Today's wire: `proto.WorkflowService` with GetAction and ReportActionStatus.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,11 +10,14 @@ use tink_proto::v2025::workflow_service_client::WorkflowServiceClient;
 use tink_proto::v2025::{ActionMessage, ActionRequest, ActionResponse, ActionStatusRequest};
 use tink_workflow::{ActionId, ActionState, TaskId, Timestamp, WorkerId, WorkflowId};
 use tokio::time::timeout;
+use tonic::body::Body;
+use tonic::client::GrpcService;
+use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::connect::Connection;
-use super::instance::Instance;
+use super::instance::{self, Instance};
 use super::{GrpcError, GrpcSettings, Hardware, Target, status};
 use crate::assignment::Begun;
 use crate::transport::{Ack, Next, Transport, TransportError};
@@ -25,10 +29,10 @@ const GO_ZERO_TIME: WireTimestamp = WireTimestamp { seconds: -62_135_596_800, na
 /// Longest message in a report: servers take 4 MiB in all, Kubernetes objects 1.5 MiB.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 
-/// A server that speaks today's wire.
+/// A server that speaks today's wire, behind a gRPC service that is a channel but in simulation.
 #[derive(Debug)]
-pub struct Transport2025 {
-    client: WorkflowServiceClient<Channel>,
+pub struct Transport2025<S = Channel> {
+    client: WorkflowServiceClient<S>,
     target: Target,
     worker: WorkerId,
     instance: Instance,
@@ -47,9 +51,30 @@ impl Transport2025 {
     }
 
     pub(super) fn over(connection: &Connection, settings: &GrpcSettings, worker: WorkerId) -> Self {
+        Self::through(connection.channel.clone(), connection.target.clone(), settings, worker)
+    }
+}
+
+impl<S> Transport2025<S>
+where
+    S: GrpcService<Body>,
+    S::Error: Into<StdError>,
+    S::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <S::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
+    /// The transport over a service of the caller's.
+    ///
+    /// # Errors
+    /// [`GrpcError`] when the settings name no server.
+    #[cfg(feature = "simulation")]
+    pub fn over_service(service: S, settings: &GrpcSettings, worker: WorkerId) -> Result<Self, GrpcError> {
+        Ok(Self::through(service, Target::parse(&settings.server)?, settings, worker))
+    }
+
+    fn through(service: S, target: Target, settings: &GrpcSettings, worker: WorkerId) -> Self {
         Self {
-            client: WorkflowServiceClient::new(connection.channel.clone()),
-            target: connection.target.clone(),
+            client: WorkflowServiceClient::new(service),
+            target,
             worker,
             instance: Instance::new(&settings.instance),
             hardware: settings.hardware.clone(),
@@ -63,9 +88,9 @@ impl Transport2025 {
         &self,
         limit: Duration,
         call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<Result<T, Status>, TransportError> {
+    ) -> Result<Result<Response<T>, Status>, TransportError> {
         match timeout(limit, call).await {
-            Ok(answer) => Ok(answer.map(Response::into_inner)),
+            Ok(answer) => Ok(answer),
             Err(_) => Err(TransportError::Unreachable {
                 server: self.target.to_string(),
                 reason: format!("no answer within {} s", limit.as_secs()),
@@ -75,7 +100,14 @@ impl Transport2025 {
 }
 
 #[async_trait]
-impl Transport for Transport2025 {
+impl<S> Transport for Transport2025<S>
+where
+    S: GrpcService<Body> + Clone + Send + Sync + fmt::Debug + 'static,
+    S::Future: Send,
+    S::Error: Into<StdError>,
+    S::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <S::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
     async fn next(&self) -> Result<Next, TransportError> {
         let agent_attributes = match &self.hardware {
             Some(hardware) => hardware.message().await,
@@ -86,8 +118,9 @@ impl Transport for Transport2025 {
         match self.call(self.next_timeout, client.get_action(self.instance.sign(request))).await? {
             Ok(response) => {
                 self.instance.hear(None);
-                assignment(response, &self.worker)
-                    .map(|assignment| Next::Action(Box::new(assignment)))
+                let lease_s = instance::lease_s(response.metadata());
+                assignment(response.into_inner(), &self.worker)
+                    .map(|assignment| Next::Action(Box::new(Assignment { lease_s, ..assignment })))
                     .map_err(|reason| TransportError::Garbage { server: self.target.to_string(), reason })
             }
             Err(refusal) if status::means_no_work(&refusal) => {
@@ -136,6 +169,7 @@ fn assignment(response: ActionResponse, worker: &WorkerId) -> Result<Assignment,
         on_timeout: Vec::new(),
         on_failure: Vec::new(),
         ends_machine: response.ends_machine.unwrap_or_default(),
+        lease_s: 0,
         begun: Begun::Unknown,
     })
 }

@@ -351,3 +351,28 @@ fn a_result_that_the_disk_does_not_take_is_reported_all_the_same() {
     assert_eq!(life, FINISHED);
     assert_eq!((state(&world, 0), world.runs("w-a1")), (WorkflowState::Success, 1));
 }
+
+#[test]
+fn a_result_that_is_stored_nowhere_keeps_its_container_as_a_witness() {
+    let world = World::new(vec![workflow("w", &["x"], |_| {})], &[]);
+    let mut answers = vec![Ok(Ack::Accepted)];
+    answers.extend((0..500).map(|_| Err("away".to_owned())));
+    world.office.answers.lock().unwrap().extend(answers);
+    let (life, _) = world.live_beside(None, |stop, mut events, steps| async move {
+        while let Some(event) = events.next().await {
+            match event {
+                WorkerEvent::Started { .. } => steps.set_full(true),
+                WorkerEvent::Ended { .. } => {
+                    tokio::time::sleep(Duration::from_secs(60)).await;
+                    stop.cancel();
+                }
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(life, Life::Ended(Ended::Stopped));
+    world.office.answers.lock().unwrap().clear();
+    assert_eq!(world.live(None).0, FINISHED);
+    assert_eq!((state(&world, 0), world.runs("w-a1")), (WorkflowState::Success, 1));
+    assert!(world.machine.lock().unwrap().containers.is_empty());
+}

@@ -151,6 +151,7 @@ impl<W: Wire> Polling<W> {
             on_timeout: action.on_timeout.clone(),
             on_failure: action.on_failure.clone(),
             ends_machine: false,
+            lease_s: 0,
             begun,
         })
     }
