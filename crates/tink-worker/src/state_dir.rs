@@ -135,8 +135,10 @@ mod tests {
             std::fs::write(dir.path().join("instance"), damaged).unwrap();
             assert_eq!(instance(dir.path(), &RealDisk).len(), 32);
         }
-        let missing = dir.path().join("none");
-        assert_ne!(instance(&missing, &RealDisk), instance(&missing, &RealDisk));
+        let deep = dir.path().join("a/b");
+        assert_eq!(instance(&deep, &RealDisk), instance(&deep, &RealDisk));
+        let below_a_file = dir.path().join("instance/b");
+        assert_ne!(instance(&below_a_file, &RealDisk), instance(&below_a_file, &RealDisk));
     }
 
     #[tokio::test]
