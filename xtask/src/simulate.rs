@@ -7,6 +7,6 @@ use crate::shell;
 /// Hands everything to `tink-simulate`, optimised. The first few worlds are lived through by every `cargo test`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let run =
-        ["run", "--locked", "--release", "--quiet", "--package", "tink-simulation", "--bin", "tink-simulate", "--"];
+        ["run", "--locked", "--profile", "simulation", "--quiet", "--package", "tink-simulation", "--bin", "tink-simulate", "--"];
     shell::run(shell::cargo().args(run).args(args))
 }

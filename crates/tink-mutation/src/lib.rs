@@ -39,8 +39,6 @@ mutations! {
     SkipDirectorySync = "skip-directory-sync",
     /// Journal: an attempt is begun that is not written down.
     ForgetAttempt = "forget-attempt",
-    /// Journal: entries whose result is not yet acknowledged are pruned.
-    PruneOpenEntries = "prune-open-entries",
     /// Journal: the log of an action is begun anew by each life of the worker.
     LogFromZero = "log-from-zero",
     /// Worker: a container is started without a look whether it was started before.
@@ -49,8 +47,6 @@ mutations! {
     StartWithoutLeave = "start-without-leave",
     /// Worker: a container is removed before its result is written down, which is not done at all.
     ForgetResult = "forget-result",
-    /// Worker: an action that comes again is taken for a new one.
-    IgnoreKnownAssignment = "ignore-known-assignment",
     /// Worker: an action whose container is gone runs again before the server was asked.
     RunAgainWhenGone = "run-again-when-gone",
     /// Reporter: a report that fails is dropped.

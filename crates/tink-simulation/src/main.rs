@@ -103,6 +103,9 @@ fn with_bugs(arguments: &Arguments, mutations: &[Mutation]) -> ExitCode {
 
 /// One world, with its trace.
 fn show(seed: u64, mutation: Option<Mutation>) -> ExitCode {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("TINK_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
+    }
     let run = run(seed, mutation, true);
     for line in &run.lines {
         println!("{line}");

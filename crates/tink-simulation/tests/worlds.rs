@@ -40,12 +40,17 @@ fn a_violation_comes_back_with_its_seed() {
 }
 
 /// Bugs that every CI run must find; `cargo xtask simulate --mutation all` looks for the others, too.
-const FOUND_SOON: [Mutation; 11] = [
+const FOUND_SOON: [Mutation; 16] = [
+    Mutation::SkipDirectorySync,
     Mutation::ForgetAttempt,
+    Mutation::LogFromZero,
+    Mutation::RunAgainWhenGone,
+    Mutation::DropReportOnError,
+    Mutation::CloseBeforeAcknowledged,
+    Mutation::BeginAfterEnd,
     Mutation::StartWithoutLooking,
     Mutation::StartWithoutLeave,
     Mutation::ForgetResult,
-    Mutation::IgnoreKnownAssignment,
     Mutation::ForgetLease,
     Mutation::ForgetLeaseAtStart,
     Mutation::EternalLease,

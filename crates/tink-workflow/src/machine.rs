@@ -224,8 +224,8 @@ fn reported(workflow: &Workflow, report: &Report, now: Timestamp) -> Result<(Wor
         .ok_or_else(|| Refusal::UnknownAction { action: report.action.clone(), worker: report.worker.clone() })?;
 
     if action.state.is_terminal() && !tink_mutation::is(Mutation::AcceptContradiction) {
-        // RUNNING after the end is the echo of an earlier message, a second result is a contradiction.
-        return if action.state == report.state || report.state == ActionState::Running {
+        // RUNNING asks for leave to start it: by an offer that was long on its way, or from a second process.
+        return if action.state == report.state {
             Ok((workflow.clone(), Vec::new()))
         } else {
             Err(Refusal::Contradiction { action: action.id.clone(), was: action.state, said: report.state })

@@ -97,13 +97,25 @@ async fn every_report_may_come_twice_and_running_may_be_left_out() {
         world.create("w", &[("m1", &["a", "b"])]).await;
         let worker = Worker::new(&world, generation, "m1");
         let id = worker.contexts().await.unwrap()[0].workflow.clone();
-        for (action, state) in
-            [("a", 1), ("a", 1), ("a", 4), ("a", 4), ("a", 1), ("b", 4), ("b", 4), ("b", 1), ("a", 4)]
-        {
+        for (action, state) in [("a", 1), ("a", 1), ("a", 4), ("a", 4), ("b", 4), ("b", 4), ("a", 4)] {
             worker.report(&id, "task0", action, state).await.unwrap();
         }
         assert_eq!(world.workflow("w").await.state, "SUCCESS");
         assert!(world.events("w").await.iter().all(|event| event.kind != "refused"));
+    }
+}
+
+#[tokio::test]
+async fn an_action_that_ended_gets_no_leave_to_start_again() {
+    for generation in BOTH {
+        let world = impatient().await;
+        world.create("w", &[("m1", &["a", "b"])]).await;
+        let worker = Worker::new(&world, generation, "m1");
+        let id = worker.contexts().await.unwrap()[0].workflow.clone();
+        worker.report(&id, "task0", "a", 4).await.unwrap();
+        let status = worker.report(&id, "task0", "a", 1).await.unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(worker.contexts().await.unwrap()[0].action, "b");
     }
 }
 

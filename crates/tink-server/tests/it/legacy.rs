@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use tink_proto::v2025::action_status_request::StateType;
 use tink_proto::{v2021::workflow as v2021, v2023};
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use crate::world::World;
 
@@ -175,8 +175,10 @@ pub async fn keeps_what_finished(world: &World, name: &str, moments: &[Moment]) 
             Moment::Running(generation) => {
                 if let Some(nth) = at.filter(|nth| *nth < ACTIONS.len()) {
                     let answer = worker(generation).report(&id, "task0", ACTIONS[nth], 1).await;
-                    // It may be behind (somebody else went on), which is an echo; never ahead.
-                    assert!(answer.is_ok(), "{answer:?} {moments:?}");
+                    // It may be behind (somebody else went on) and must not start then; never ahead.
+                    let code = answer.map_or_else(|status| status.code(), |_| Code::Ok);
+                    let expected = if nth < finished { Code::FailedPrecondition } else { Code::Ok };
+                    assert_eq!(code, expected, "{moments:?}");
                 }
             }
             Moment::Success(generation) => {

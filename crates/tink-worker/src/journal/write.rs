@@ -152,11 +152,8 @@ impl Journal {
     /// Removes the oldest closed entries until at most so many and so much are left.
     pub(crate) async fn prune_to(&self, entries_max: usize, bytes_max: u64) -> Result<(), JournalError> {
         self.blocking(move |journal| {
-            let closed: Vec<Entry> = journal
-                .entries()
-                .into_iter()
-                .filter(|entry| entry.phase() == Phase::Closed || is_mutated(entry))
-                .collect();
+            let closed: Vec<Entry> =
+                journal.entries().into_iter().filter(|entry| entry.phase() == Phase::Closed).collect();
             let mut bytes = 0_u64;
             for (nth, entry) in closed.iter().rev().enumerate() {
                 let dir = journal.dir_of(entry);
@@ -174,10 +171,6 @@ impl Journal {
         })
         .await
     }
-}
-
-fn is_mutated(entry: &Entry) -> bool {
-    tink_mutation::is(Mutation::PruneOpenEntries) && entry.phase() == Phase::Finished
 }
 
 pub(super) fn dir_bytes(disk: &dyn Disk, dir: &std::path::Path) -> u64 {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tink_mutation::Mutation;
 use tink_workflow::ActionId;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -47,9 +46,6 @@ impl Dispatcher {
     /// there is a way to know how the first run ends.
     async fn offered(&mut self, assignment: Assignment) {
         let Some(assignment) = self.incarnation(assignment) else { return self.ask_later() };
-        if tink_mutation::is(Mutation::IgnoreKnownAssignment) {
-            return self.take(assignment).await;
-        }
         let known = self.journal.find(&assignment.workflow, &assignment.action);
         let Some(entry) = known.filter(|entry| entry.closed.is_none() || entry.result.is_some()) else {
             return self.take(assignment).await;
