@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{crash, deny, fuzz, shell, test};
+use crate::{crash, deny, fuzz, shell, simulate, test};
 
 /// Rounds of crashes for every commit: two to four minutes.
 const CRASH_ROUNDS: u32 = 30;
@@ -20,5 +20,6 @@ pub(crate) fn run() -> Result<()> {
     lint()?;
     fuzz::run(&[])?;
     test::run(&[])?;
-    crash::run_rounds(CRASH_ROUNDS)
+    crash::run_rounds(CRASH_ROUNDS)?;
+    simulate::all()
 }
