@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
+use tink_e2e::eventually;
 use tink_runtime::{ExitCause, Recovered, Runtime};
 
 use super::{MINUTES, own_dockerd, test_run, within};
@@ -84,6 +85,18 @@ async fn output_arrives_where_the_log_cannot_be_read() {
     within(docker.remove(&record)).await.expect("removed");
 }
 
+/// Until each thread is stopped: a signal takes its time to reach the last one.
+fn all_stopped(threads: &str) -> Result<(), String> {
+    let is_stopped = |stat: &str| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+    for thread in std::fs::read_dir(threads).map_err(|error| error.to_string())?.flatten() {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).map_err(|error| error.to_string())?;
+        if !is_stopped(&stat) {
+            return Err(stat);
+        }
+    }
+    Ok(())
+}
+
 /// Stopped, not ended: it takes connections and says nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_hangs_is_a_transient_error() {
@@ -92,9 +105,13 @@ async fn a_daemon_that_hangs_is_a_transient_error() {
     let record = within(docker.start(&shell("sleep 1000"))).await.expect("it starts");
     let daemon = dockerd.process().expect("it runs");
     daemon.signal(Signal::STOP).expect("it is stopped");
-    let error = within(docker.recover(&record)).await.expect_err("nobody answers");
+    let threads = format!("/proc/{}/task", daemon.pid());
+    eventually("the last thread to stop", MINUTES, || all_stopped(&threads)).expect("it is stopped");
+    let recovered = within(docker.recover(&record)).await;
     let connect = within(tink_runtime::DockerRuntime::connect(docker.socket(), vec![])).await;
+    // Before anything is found wrong: nobody could clear up with a daemon that hangs.
     daemon.signal(Signal::CONT).expect("it goes on");
+    let error = recovered.expect_err("nobody answers");
     assert!(error.is_retryable(), "{error}");
     assert!(connect.expect_err("nobody answers").is_retryable());
     within(docker.stop(&record, Duration::ZERO)).await.expect("stopped");
