@@ -314,13 +314,26 @@ fn serve(routes: Routes, at: &str) -> (tokio::runtime::Runtime, SocketAddr) {
     let at = at.to_owned();
     let (bound, address) = std::sync::mpsc::channel();
     machine.spawn(async move {
-        let listener = TcpListener::bind(at).await.unwrap();
+        let listener = bind(&at).await;
         bound.send(listener.local_addr().unwrap()).unwrap();
         let server = tonic::transport::Server::builder().add_routes(routes);
         server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
     });
     let address = address.recv_timeout(Duration::from_secs(60)).unwrap();
     (machine, address)
+}
+
+/// A place that was left a moment ago may be taken a moment longer.
+async fn bind(at: &str) -> TcpListener {
+    for _ in 0..500 {
+        match TcpListener::bind(at).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+    panic!("{at} is not free again");
 }
 
 fn transport(address: SocketAddr, protocol: &str) -> GrpcTransport {
