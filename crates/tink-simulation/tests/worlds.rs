@@ -19,6 +19,16 @@ fn nothing_that_must_not_be_happens_in_the_first_worlds() {
     });
 }
 
+/// Worlds in which the product once broke a promise.
+const ONCE_WRONG: [u64; 2] = [649, 35_707];
+
+#[test]
+fn what_was_wrong_once_is_right_now() {
+    for seed in ONCE_WRONG {
+        assert_eq!(run(seed, None, false).violation, None, "cargo xtask simulate --seed {seed}");
+    }
+}
+
 #[test]
 fn a_seed_is_always_the_same_world() {
     for seed in 0..50 {

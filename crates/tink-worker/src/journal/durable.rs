@@ -16,6 +16,18 @@ pub(crate) fn create_dir(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     fresh.into_iter().filter_map(Path::parent).try_for_each(|parent| disk.sync_dir(parent))
 }
 
+/// Syncs every directory above `path`: whoever made them before may have failed to.
+///
+/// A file system that cannot sync a directory, or does not let us, is as durable as it is.
+pub(crate) fn settle(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    let mut parents = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
+    parents.try_for_each(|parent| match disk.sync_dir(parent) {
+        Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Ok(()),
+        done => done,
+    })
+}
+
 /// Makes `path` hold `bytes`, whole or not at all: a temporary file, synced, renamed, and the new name synced.
 pub(crate) fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();

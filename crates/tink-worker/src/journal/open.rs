@@ -24,6 +24,7 @@ impl Journal {
         let failed = |source| JournalError::Open { path: root.to_owned(), source };
         let assignments = root.join("assignments");
         durable::create_dir(disk.as_ref(), &assignments).map_err(failed)?;
+        durable::settle(disk.as_ref(), &assignments).map_err(failed)?;
         // A directory that is there may still be on a read-only file system.
         durable::write(disk.as_ref(), &root.join("writable"), b"").map_err(failed)?;
 
