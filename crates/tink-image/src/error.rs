@@ -294,23 +294,8 @@ impl ImageError {
     /// The error and all its causes in one line.
     #[must_use]
     pub fn chain(&self) -> String {
-        chain(self)
+        tink_error::chain(self)
     }
-}
-
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        // Some libraries repeat their cause in their own text.
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 fn list(failures: &[ImageError]) -> String {

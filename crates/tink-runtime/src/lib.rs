@@ -4,6 +4,7 @@
 //! container again after a crash of the worker is its [`HandleRecord`]; every call takes the record, none a live handle.
 
 mod archives;
+mod call;
 mod containerd;
 mod credentials;
 mod docker;

@@ -151,3 +151,70 @@ fn signal_name(signal: i32) -> &'static str {
         _ => "",
     }
 }
+
+/// Makes a [`Runtime`] of an engine that has each verb as a method of its own, in a file of its own: the methods of a trait
+/// have to stand in one block.
+macro_rules! runtime_of_verbs {
+    ($engine:ty, $name:expr) => {
+        #[async_trait::async_trait]
+        impl $crate::Runtime for $engine {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            async fn pull(
+                &self,
+                image: &tink_workflow::ImageRef,
+                progress: &$crate::Progress,
+            ) -> Result<$crate::PullOutcome, $crate::RuntimeError> {
+                self.pull_image(image, progress).await
+            }
+
+            async fn import_archive(&self, archive: &std::path::Path) -> Result<Vec<String>, $crate::RuntimeError> {
+                self.import_file(archive).await
+            }
+
+            async fn start(&self, spec: &$crate::ContainerSpec) -> Result<$crate::HandleRecord, $crate::RuntimeError> {
+                self.start_container(spec).await
+            }
+
+            async fn recover(&self, record: &$crate::HandleRecord) -> Result<$crate::Recovered, $crate::RuntimeError> {
+                self.recover_container(record).await
+            }
+
+            async fn find(
+                &self,
+                identity: &$crate::Identity,
+            ) -> Result<Option<$crate::HandleRecord>, $crate::RuntimeError> {
+                self.find_container(identity).await
+            }
+
+            async fn wait(&self, record: &$crate::HandleRecord) -> Result<$crate::ExitStatus, $crate::RuntimeError> {
+                self.wait_for_end(record).await
+            }
+
+            async fn logs(
+                &self,
+                record: &$crate::HandleRecord,
+                skip: u64,
+                sink: &mut dyn $crate::LogSink,
+            ) -> Result<(), $crate::RuntimeError> {
+                self.deliver_logs(record, skip, sink).await
+            }
+
+            async fn stop(
+                &self,
+                record: &$crate::HandleRecord,
+                grace: std::time::Duration,
+            ) -> Result<(), $crate::RuntimeError> {
+                self.stop_container(record, grace).await
+            }
+
+            async fn remove(&self, record: &$crate::HandleRecord) -> Result<(), $crate::RuntimeError> {
+                self.remove_container(record).await
+            }
+        }
+    };
+}
+
+pub(crate) use runtime_of_verbs;

@@ -88,7 +88,7 @@ async fn until_stopped(running: &mut Running, mut signals: Signals) -> ExitCode 
             _ = signals.interrupt.recv() => return ExitCode::SUCCESS,
             _ = signals.hangup.recv() => match running.reload_tls() {
                 Ok(()) => tracing::info!("certificate read again"),
-                Err(error) => tracing::error!(error = %crate::chain(&error), "the old certificate stays in use"),
+                Err(error) => tracing::error!(error = %tink_error::chain(&error), "the old certificate stays in use"),
             },
             () = running.failed() => return ExitCode::FAILURE,
         }
@@ -96,11 +96,11 @@ async fn until_stopped(running: &mut Running, mut signals: Signals) -> ExitCode 
 }
 
 fn bad(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("tink-server: {}", crate::chain(error));
+    eprintln!("tink-server: {}", tink_error::chain(error));
     ExitCode::from(BAD_CONFIGURATION)
 }
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("tink-server: failed to {}", crate::chain(error));
+    eprintln!("tink-server: failed to {}", tink_error::chain(error));
     ExitCode::FAILURE
 }

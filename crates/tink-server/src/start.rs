@@ -98,7 +98,7 @@ pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<R
         let ended = stop.clone();
         async move {
             if let Err(error) = grpc::serve(listener, tls, engine, of_2021, limits, stop).await {
-                tracing::error!(error = %crate::chain(error.as_ref()), "the gRPC port failed");
+                tracing::error!(error = %tink_error::chain(error.as_ref()), "the gRPC port failed");
             }
             // Without its port the server is not ready, and nothing beside it has a purpose.
             ended.cancel();

@@ -17,7 +17,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Limits: one action at a time, as the protocol has it; no hardware attributes are sent.
+//! Limits: one action at a time, as the protocol has it.
 
 mod assignment;
 mod backoff;
@@ -25,7 +25,6 @@ mod clock;
 pub mod config;
 #[cfg(test)]
 mod doubles;
-mod error_chain;
 mod events;
 mod executor;
 mod human_duration;
@@ -47,7 +46,6 @@ pub use assignment::{Assignment, Begun};
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
-pub use error_chain::error_chain;
 pub use events::{EventStream, Events, Observer, WorkerEvent, event_channel};
 pub use executor::ExecutorSettings;
 pub use human_duration::human_duration;
@@ -57,6 +55,7 @@ pub use random::seeded;
 pub use report::Report;
 pub use secret::{Redactor, Secret};
 pub use syslog::Syslog;
+pub use tink_error::chain as error_chain;
 pub use tokio_util::sync::CancellationToken;
 pub use transport::{Ack, Next, Transport, TransportError};
 pub use worker::{Ended, Idle, Settings, Worker};

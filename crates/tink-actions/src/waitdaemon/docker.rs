@@ -48,7 +48,7 @@ impl Docker {
         let tag = if named.contains([':', '@']) { "" } else { "&tag=latest" };
         let path = format!("/images/create?fromImage={}{tag}", encoded(image));
         let answer =
-            self.call("pull an image with", "POST", &path, None, PULL_DEADLINE)?.expect("pull an image with")?;
+            self.call("pull an image with", "POST", &path, None, PULL_DEADLINE)?.succeeded("pull an image with")?;
         // Once it has begun to answer, the engine says in the text that it failed.
         let failure = answer
             .body
@@ -61,16 +61,17 @@ impl Docker {
     pub(super) fn own_container(&self) -> Result<Value, ActionError> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let doing = "find our own container in";
-        Ok(self.call(doing, "GET", &format!("/containers/{host}/json"), None, DEADLINE)?.expect(doing)?.json())
+        Ok(self.call(doing, "GET", &format!("/containers/{host}/json"), None, DEADLINE)?.succeeded(doing)?.json())
     }
 
     /// Creates a container and starts it.
     pub(super) fn run(&self, container: &Value) -> Result<(), ActionError> {
         let doing = "create a container with";
-        let created = self.call(doing, "POST", "/containers/create", Some(container), DEADLINE)?.expect(doing)?.json();
+        let created =
+            self.call(doing, "POST", "/containers/create", Some(container), DEADLINE)?.succeeded(doing)?.json();
         let id = created.get("Id").and_then(Value::as_str).unwrap_or_default();
         let doing = "start a container with";
-        self.call(doing, "POST", &format!("/containers/{id}/start"), None, DEADLINE)?.expect(doing).map(drop)
+        self.call(doing, "POST", &format!("/containers/{id}/start"), None, DEADLINE)?.succeeded(doing).map(drop)
     }
 
     fn call(
@@ -101,7 +102,7 @@ impl Docker {
 
 impl Answer {
     /// An error with the engine's own words, unless it did what it was asked.
-    fn expect(self, doing: &'static str) -> Result<Self, ActionError> {
+    fn succeeded(self, doing: &'static str) -> Result<Self, ActionError> {
         if matches!(self.status, 200..=204 | 304) {
             return Ok(self);
         }
@@ -206,8 +207,8 @@ mod tests {
     #[test]
     fn an_engines_words_are_the_error() {
         let answer = |status| Answer { status, body: br#"{"message":"no such image"}"#.to_vec() };
-        assert!(answer(204).expect("x").is_ok());
-        let error = answer(404).expect("start a container with").err().unwrap();
+        assert!(answer(204).succeeded("x").is_ok());
+        let error = answer(404).succeeded("start a container with").err().unwrap();
         assert_eq!(
             error.to_string(),
             "failed to start a container with the engine at /var/run/docker.sock: no such image"

@@ -48,7 +48,7 @@ impl<'a> Archive<'a> {
         let mut archive = Self { path, compression, places: HashMap::new() };
         let refused = |detail: String| ImageError::Import { path: path.to_owned(), detail };
         let mut tar = TarReader::new(archive.plain(0)?);
-        while let Some(entry) = tar.next().map_err(|error| refused(crate::error::chain(&error)))? {
+        while let Some(entry) = tar.next().map_err(|error| refused(tink_error::chain(&error)))? {
             if archive.places.len() >= FILES_MAX {
                 return Err(refused(format!("it holds more than {FILES_MAX} files")));
             }

@@ -206,7 +206,7 @@ fn tree(root: &Path) -> Vec<String> {
 
 fn good(tar: Tar) -> (Place, Unpacked) {
     let (place, result) = unpack(&tar.end(), Whiteouts::Overlay);
-    (place, result.unwrap_or_else(|error| panic!("{}", crate::error::chain(&error))))
+    (place, result.unwrap_or_else(|error| panic!("{}", tink_error::chain(&error))))
 }
 
 fn refused(tar: Tar) -> LayerError {

@@ -1,4 +1,4 @@
-//! One call to the daemon: its namespace, its deadline and the shape of its failure.
+//! What containerd says of a call that failed, and what every call carries: its namespace, its lease.
 
 use std::error::Error as _;
 use std::future::Future;
@@ -9,22 +9,14 @@ use tonic::{Code, Request, Response, Status};
 
 use super::ContainerdRuntime;
 use super::lease::Lease;
-use crate::{Operation, RuntimeError};
+use crate::call::{Kind, within};
+pub(super) use crate::call::{LONG, SHORT};
 
-/// For calls that the daemon answers from memory or with a little disk work.
-pub(super) const SHORT: Duration = Duration::from_secs(30);
-/// For calls that build or tear down a container, or unpack a layer on a slow disk.
-pub(super) const LONG: Duration = Duration::from_secs(120);
 /// For unpacking a layer: gigabytes, on a slow disk.
 pub(super) const UNPACK: Duration = Duration::from_secs(1800);
 
 /// How a call failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    /// The daemon's own words, or what the connection did.
-    pub(super) message: String,
-}
+pub(super) type Failure = crate::call::Failure<FailureKind>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureKind {
@@ -34,32 +26,24 @@ pub(super) enum FailureKind {
     Unreachable,
 }
 
+impl Kind for FailureKind {
+    const ENGINE: &'static str = "containerd";
+    const UNREACHABLE: Self = Self::Unreachable;
+
+    /// What the daemon says of itself stays so, everything else may pass.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable => true,
+            Self::Code(code) => {
+                !matches!(code, Code::NotFound | Code::InvalidArgument | Code::Unimplemented | Code::PermissionDenied)
+            }
+        }
+    }
+}
+
 impl Failure {
-    pub(super) fn unreachable(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Unreachable, message: message.into() }
-    }
-
-    pub(super) fn is_unreachable(&self) -> bool {
-        self.kind == FailureKind::Unreachable
-    }
-
     pub(super) fn is(&self, code: Code) -> bool {
         self.kind == FailureKind::Code(code)
-    }
-
-    /// For calls about a container: what the daemon says of itself stays so, everything else may pass.
-    pub(super) fn into_error(self, operation: Operation, subject: impl Into<String>) -> RuntimeError {
-        let permanent = match self.kind {
-            FailureKind::Unreachable => false,
-            FailureKind::Code(code) => {
-                matches!(code, Code::NotFound | Code::InvalidArgument | Code::Unimplemented | Code::PermissionDenied)
-            }
-        };
-        if permanent {
-            RuntimeError::permanent(operation, subject, self.message)
-        } else {
-            RuntimeError::transient(operation, subject, self.message)
-        }
     }
 }
 
@@ -69,17 +53,7 @@ impl From<Status> for Failure {
         if status.source().is_none() && !matches!(status.code(), Code::Unavailable | Code::Cancelled) {
             return Self { kind: FailureKind::Code(status.code()), message: status.message().to_owned() };
         }
-        let mut text = status.message().to_owned();
-        let mut source = status.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !text.contains(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        Self::unreachable(text)
+        Self::unreachable(tink_error::with_causes(status.message().to_owned(), &status))
     }
 }
 
@@ -88,10 +62,7 @@ pub(super) async fn call<T>(
     deadline: Duration,
     request: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, Failure> {
-    match tokio::time::timeout(deadline, request).await {
-        Ok(answer) => answer.map(Response::into_inner).map_err(Failure::from),
-        Err(_) => Err(Failure::unreachable(format!("containerd did not answer within {} s", deadline.as_secs()))),
-    }
+    within(deadline, request).await.map(Response::into_inner)
 }
 
 /// An answer where "there is none" is one.
@@ -126,6 +97,7 @@ impl ContainerdRuntime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Operation;
 
     fn retryable(kind: FailureKind) -> bool {
         Failure { kind, message: String::new() }.into_error(Operation::Start, "c").is_retryable()
@@ -138,12 +110,6 @@ mod tests {
         assert!(retryable(FailureKind::Code(Code::FailedPrecondition)));
         assert!(retryable(FailureKind::Code(Code::Unknown)));
         assert!(retryable(FailureKind::Unreachable));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_that_hangs_ends_at_its_deadline() {
-        let failure = call(SHORT, std::future::pending::<Result<Response<()>, Status>>()).await.unwrap_err();
-        assert_eq!(failure, Failure::unreachable("containerd did not answer within 30 s"));
     }
 
     #[test]

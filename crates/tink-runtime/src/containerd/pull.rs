@@ -69,11 +69,7 @@ pub(super) fn engine_error(failure: Failure, operation: Operation, subject: &str
 }
 
 impl ContainerdRuntime {
-    pub(super) async fn pull_or_local(
-        &self,
-        image: &ImageRef,
-        progress: &Progress,
-    ) -> Result<PullOutcome, RuntimeError> {
+    pub(super) async fn pull_image(&self, image: &ImageRef, progress: &Progress) -> Result<PullOutcome, RuntimeError> {
         let engine = |failure| engine_error(failure, Operation::Pull, &image.familiar());
         let here = self.unpacked(image).await.map_err(engine)?;
         if here.is_some() && image.digest().is_some() {

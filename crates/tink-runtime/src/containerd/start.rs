@@ -46,7 +46,7 @@ impl From<Failure> for Fault {
 }
 
 impl ContainerdRuntime {
-    pub(super) async fn create_and_start(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
+    pub(super) async fn start_container(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
         let (name_shown, id) = (spec.identity.container_name(), container_id(&spec.identity));
         let fail = |failure: Failure| failure.into_error(Operation::Start, &name_shown);
         let wanted = wanted(spec).map_err(|reason| RuntimeError::permanent(Operation::Start, &name_shown, reason))?;

@@ -1,25 +1,15 @@
-//! One call to the daemon: its deadline and the shape of its failure.
+//! What Docker's daemon says of a call that failed.
 
-use std::error::Error as _;
 use std::future::Future;
 use std::time::Duration;
 
 use bollard::errors::Error;
 
-use crate::{Operation, RuntimeError};
-
-/// For calls that the daemon answers from memory or with a little disk work.
-pub(super) const SHORT: Duration = Duration::from_secs(30);
-/// For calls that build or tear down a container: mounts, a network, a big root file system on a slow disk.
-pub(super) const LONG: Duration = Duration::from_secs(120);
+use crate::call::{Kind, within};
+pub(super) use crate::call::{LONG, SHORT};
 
 /// How a call failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    /// The daemon's own words, or what the connection did.
-    pub(super) message: String,
-}
+pub(super) type Failure = crate::call::Failure<FailureKind>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureKind {
@@ -31,32 +21,24 @@ pub(super) enum FailureKind {
     Unreachable,
 }
 
+impl Kind for FailureKind {
+    const ENGINE: &'static str = "docker";
+    const UNREACHABLE: Self = Self::Unreachable;
+
+    /// What the daemon refuses stays refused.
+    fn may_pass(&self) -> bool {
+        match self {
+            // Conflicts are with something the daemon is doing right now; it asks for patience itself with 429.
+            Self::Status(409 | 429) => true,
+            Self::Status(status) => *status >= 500,
+            Self::InStream | Self::Unreachable => true,
+        }
+    }
+}
+
 impl Failure {
-    pub(super) fn unreachable(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Unreachable, message: message.into() }
-    }
-
-    pub(super) fn is_unreachable(&self) -> bool {
-        self.kind == FailureKind::Unreachable
-    }
-
     pub(super) fn has_status(&self, status: u16) -> bool {
         self.kind == FailureKind::Status(status)
-    }
-
-    /// For calls about a container: what the daemon refuses stays refused, everything else may pass.
-    pub(super) fn into_error(self, operation: Operation, subject: impl Into<String>) -> RuntimeError {
-        let retryable = match self.kind {
-            // Conflicts are with something the daemon is doing right now; it asks for patience itself with 429.
-            FailureKind::Status(409 | 429) => true,
-            FailureKind::Status(status) => status >= 500,
-            FailureKind::InStream | FailureKind::Unreachable => true,
-        };
-        if retryable {
-            RuntimeError::transient(operation, subject, self.message)
-        } else {
-            RuntimeError::permanent(operation, subject, self.message)
-        }
     }
 }
 
@@ -69,37 +51,21 @@ impl From<Error> for Failure {
             Error::DockerStreamError { error } => Self { kind: FailureKind::InStream, message: error },
             Error::RequestTimeoutError => Self::unreachable("docker did not answer in time"),
             Error::SocketNotFoundError(socket) => Self::unreachable(format!("there is no socket {socket}")),
-            other => Self::unreachable(chain(&other)),
+            // The libraries below say the interesting part (`connection refused`) in the last cause.
+            other => Self::unreachable(tink_error::chain(&other)),
         }
     }
-}
-
-/// The error and its sources; the libraries below say the interesting part (`connection refused`) in the last one.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Carries a call out within `deadline`.
 pub(super) async fn call<T>(deadline: Duration, request: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    match tokio::time::timeout(deadline, request).await {
-        Ok(answer) => answer.map_err(Failure::from),
-        Err(_) => Err(Failure::unreachable(format!("docker did not answer within {} s", deadline.as_secs()))),
-    }
+    within(deadline, request).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Operation;
 
     fn retryable(kind: FailureKind) -> bool {
         Failure { kind, message: String::new() }.into_error(Operation::Start, "c").is_retryable()
@@ -112,11 +78,5 @@ mod tests {
         assert!(retryable(FailureKind::Status(409)));
         assert!(retryable(FailureKind::Status(503)));
         assert!(retryable(FailureKind::Unreachable));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_that_hangs_ends_at_its_deadline() {
-        let failure = call(SHORT, std::future::pending::<Result<(), Error>>()).await.unwrap_err();
-        assert_eq!(failure, Failure::unreachable("docker did not answer within 30 s"));
     }
 }

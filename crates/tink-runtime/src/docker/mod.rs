@@ -29,17 +29,12 @@ mod wait;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use async_trait::async_trait;
 use bollard::Docker;
-use tink_workflow::ImageRef;
 use tokio::sync::Mutex;
 
-use crate::{
-    ContainerSpec, ExitStatus, HandleRecord, Identity, LogSink, Progress, PullOutcome, Recovered, RegistryCredentials,
-    Runtime, RuntimeError,
-};
+use crate::RegistryCredentials;
+use crate::runtime::runtime_of_verbs;
 
 /// Where dockerd listens unless told otherwise.
 pub const DEFAULT_DOCKER_SOCKET: &str = "/var/run/docker.sock";
@@ -81,45 +76,4 @@ impl fmt::Debug for DockerRuntime {
     }
 }
 
-#[async_trait]
-impl Runtime for DockerRuntime {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    async fn pull(&self, image: &ImageRef, progress: &Progress) -> Result<PullOutcome, RuntimeError> {
-        self.pull_or_local(image, progress).await
-    }
-
-    async fn import_archive(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
-        self.import_file(archive).await
-    }
-
-    async fn start(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
-        self.create_and_start(spec).await
-    }
-
-    async fn recover(&self, record: &HandleRecord) -> Result<Recovered, RuntimeError> {
-        self.recover_container(record).await
-    }
-
-    async fn find(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
-        self.find_container(identity).await
-    }
-
-    async fn wait(&self, record: &HandleRecord) -> Result<ExitStatus, RuntimeError> {
-        self.wait_for_end(record).await
-    }
-
-    async fn logs(&self, record: &HandleRecord, skip: u64, sink: &mut dyn LogSink) -> Result<(), RuntimeError> {
-        self.deliver_logs(record, skip, sink).await
-    }
-
-    async fn stop(&self, record: &HandleRecord, grace: Duration) -> Result<(), RuntimeError> {
-        self.stop_container(record, grace).await
-    }
-
-    async fn remove(&self, record: &HandleRecord) -> Result<(), RuntimeError> {
-        self.remove_container(record).await
-    }
-}
+runtime_of_verbs!(DockerRuntime, NAME);

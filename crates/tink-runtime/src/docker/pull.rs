@@ -20,11 +20,7 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 
 impl DockerRuntime {
     /// The registry first: a tag may have moved. The engine's own copy serves when the registry cannot.
-    pub(super) async fn pull_or_local(
-        &self,
-        image: &ImageRef,
-        progress: &Progress,
-    ) -> Result<PullOutcome, RuntimeError> {
+    pub(super) async fn pull_image(&self, image: &ImageRef, progress: &Progress) -> Result<PullOutcome, RuntimeError> {
         let credentials = self.credentials.iter().find(|credentials| credentials.are_for(image));
         let failure = match self.pull_from_registry(image, credentials, progress).await {
             Ok(()) => return self.confirm(image).await,

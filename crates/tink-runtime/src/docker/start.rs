@@ -12,7 +12,7 @@ use crate::{ContainerSpec, HandleRecord, Identity, Operation, RuntimeError};
 const NAME_TRIES: u32 = 3;
 
 impl DockerRuntime {
-    pub(super) async fn create_and_start(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
+    pub(super) async fn start_container(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
         let name = spec.identity.container_name();
         for _ in 0..NAME_TRIES {
             match self.create(spec, &name).await {

@@ -10,7 +10,7 @@ use crate::{ExitCause, ExitStatus, HandleRecord, Operation, Recovered, RuntimeEr
 const GONE: &str = "it is gone without an exit: the machine was rebooted, or somebody removed it";
 
 impl EmbeddedRuntime {
-    pub(super) fn recover_container(&self, record: &HandleRecord) -> Result<Recovered, RuntimeError> {
+    pub(super) async fn recover_container(&self, record: &HandleRecord) -> Result<Recovered, RuntimeError> {
         let dir = self.recorded_dir(record, Operation::Recover)?;
         match tink_oci::status(&dir) {
             Ok(Status::Starting | Status::Running(_)) => Ok(Recovered::Running),

@@ -47,7 +47,7 @@ impl Owner {
 }
 
 impl EmbeddedRuntime {
-    pub(super) fn find_container(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
+    pub(super) async fn find_container(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
         let id = container_id(&identity.container_name());
         let dir = self.dir(&id);
         let Some(owner) = Owner::read(&dir).filter(|owner| owner.is(identity)) else { return Ok(None) };

@@ -31,6 +31,10 @@ impl EmbeddedRuntime {
         }
     }
 
+    pub(super) async fn import_file(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+        Ok(self.import(archive, None).await?.iter().map(ImageRef::to_string).collect())
+    }
+
     /// Imports the images of an OCI layout or a `docker save` archive, packed or not, and answers with their names.
     /// `name` overrides the name of a single image.
     ///

@@ -22,17 +22,13 @@ mod translate;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use async_trait::async_trait;
+use tink_error::chain;
 use tink_image::{Budget, Registries, Store};
-use tink_workflow::ImageRef;
 
 use crate::registry::registry_config;
-use crate::{
-    ContainerSpec, ExitStatus, HandleRecord, Identity, LogSink, Operation, Options, Progress, PullOutcome, Recovered,
-    Runtime, RuntimeError,
-};
+use crate::runtime::runtime_of_verbs;
+use crate::{HandleRecord, Operation, Options, RuntimeError};
 
 pub use socket::helper_main_if_asked;
 
@@ -99,67 +95,11 @@ impl fmt::Debug for EmbeddedRuntime {
     }
 }
 
-#[async_trait]
-impl Runtime for EmbeddedRuntime {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    async fn pull(&self, image: &ImageRef, progress: &Progress) -> Result<PullOutcome, RuntimeError> {
-        self.pull_image(image, progress).await
-    }
-
-    async fn import_archive(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
-        Ok(self.import(archive, None).await?.iter().map(ImageRef::to_string).collect())
-    }
-
-    async fn start(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
-        self.start_container(spec).await
-    }
-
-    async fn recover(&self, record: &HandleRecord) -> Result<Recovered, RuntimeError> {
-        self.recover_container(record)
-    }
-
-    async fn find(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
-        self.find_container(identity)
-    }
-
-    async fn wait(&self, record: &HandleRecord) -> Result<ExitStatus, RuntimeError> {
-        self.wait_for_end(record).await
-    }
-
-    async fn logs(&self, record: &HandleRecord, skip: u64, sink: &mut dyn LogSink) -> Result<(), RuntimeError> {
-        self.deliver_logs(record, skip, sink).await
-    }
-
-    async fn stop(&self, record: &HandleRecord, grace: Duration) -> Result<(), RuntimeError> {
-        self.stop_container(record, grace).await
-    }
-
-    async fn remove(&self, record: &HandleRecord) -> Result<(), RuntimeError> {
-        self.remove_container(record).await
-    }
-}
+runtime_of_verbs!(EmbeddedRuntime, NAME);
 
 /// Three quarters of the file system, which is often memory and has other things to hold. Nothing where it has no size.
 fn most_of(dir: &Path) -> Option<u64> {
     let system = rustix::fs::statvfs(dir).ok()?;
     let bytes = system.f_blocks.saturating_mul(system.f_frsize);
     (bytes > 0).then_some(bytes / 4 * 3)
-}
-
-/// The error and its causes in one line: the layers below name the step in one and the reason in the next.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }

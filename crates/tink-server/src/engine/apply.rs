@@ -23,8 +23,8 @@ impl Engine {
         Err(EngineError::Contended(id.clone()))
     }
 
-    /// Applies a report that asks leave to start the action, if no other process of the worker has the action and is alive; the action is then the
-    /// caller's.
+    /// Applies a report that asks leave to start the action, if no other process of the worker has the action and is alive;
+    /// the action is then the caller's.
     pub(super) async fn ask_leave(
         &self,
         id: &WorkflowId,

@@ -89,7 +89,7 @@ impl Engine {
         loop {
             let stopped = tokio::time::timeout(FLUSH_EVERY, stop.cancelled()).await.is_ok();
             if let Err(error) = self.flush_presence().await {
-                tracing::debug!(error = %crate::chain(&error), "sights of workers wait to be stored");
+                tracing::debug!(error = %tink_error::chain(&error), "sights of workers wait to be stored");
             }
             if stopped {
                 return;

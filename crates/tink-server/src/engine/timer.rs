@@ -25,7 +25,7 @@ pub async fn run_timers(engine: &Engine, stop: CancellationToken) {
                 Err(error) => {
                     // Said once, not at every retry.
                     if !failing {
-                        tracing::error!(error = %crate::chain(&error), "global timeouts wait for the store");
+                        tracing::error!(error = %tink_error::chain(&error), "global timeouts wait for the store");
                     }
                     failing = true;
                     tokio::time::sleep(RETRY_AFTER).await;
@@ -65,7 +65,7 @@ async fn wait_for_next(engine: &Engine) {
     let next = match engine.store.next_deadline().await {
         Ok(next) => next,
         Err(error) => {
-            tracing::debug!(error = %crate::chain(&error), "the next deadline is not known yet");
+            tracing::debug!(error = %tink_error::chain(&error), "the next deadline is not known yet");
             return tokio::time::sleep(RETRY_AFTER).await;
         }
     };

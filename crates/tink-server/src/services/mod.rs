@@ -58,7 +58,7 @@ fn failure(call: &'static str, error: &EngineError) -> Status {
         EngineError::Exists(_) => Status::already_exists(error.to_string()),
         EngineError::Contended(_) => Status::unavailable(error.to_string()),
         EngineError::Store(store) => {
-            tracing::warn!(call, error = %crate::chain(store), "call failed");
+            tracing::warn!(call, error = %tink_error::chain(store), "call failed");
             Status::unavailable(store.to_string())
         }
     }

@@ -77,7 +77,7 @@ async fn files_that_are_no_certificate_are_named_before_anything_is_bound() {
         let (tls_cert, tls_key) = (Some(certificate.clone()), Some(key.clone()));
         let config = Config { tls_cert, tls_key, insecure: false, ..Config::embedded() };
         match tink_server::start(config).await {
-            Err(StartError::Config(error @ ConfigError::Tls(_))) => tink_server::chain(&error),
+            Err(StartError::Config(error @ ConfigError::Tls(_))) => tink_error::chain(&error),
             Err(other) => panic!("{other:?}"),
             Ok(_) => panic!("it started"),
         }

@@ -60,7 +60,7 @@ impl Api {
 
 /// The status for a failure of the store; the causes go to the log.
 fn of_store(error: StoreError) -> Status {
-    tracing::warn!(error = %crate::chain(&error), "call failed");
+    tracing::warn!(error = %tink_error::chain(&error), "call failed");
     match &error {
         StoreError::Damaged { .. } => Status::data_loss(error.to_string()),
         _ => Status::unavailable(error.to_string()),

@@ -13,7 +13,7 @@ fn open(place: &Place) -> Result<SqliteStore, StoreError> {
 }
 
 fn refusal(place: &Place) -> String {
-    crate::chain(&open(place).err().unwrap())
+    tink_error::chain(&open(place).err().unwrap())
 }
 
 fn in_directory() -> (tempfile::TempDir, PathBuf, Place) {

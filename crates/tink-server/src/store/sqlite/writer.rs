@@ -216,6 +216,6 @@ struct Chain<'a>(&'a StoreError);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&crate::chain(self.0))
+        f.write_str(&tink_error::chain(self.0))
     }
 }
