@@ -47,6 +47,7 @@ impl MemoryStore {
     }
 
     /// The workflow as it is committed now.
+    #[cfg(feature = "simulation")]
     pub fn now(&self, id: &WorkflowId) -> Option<Arc<StoredWorkflow>> {
         self.lock().workflows.get(id).cloned()
     }
