@@ -13,6 +13,8 @@ use crate::machine::Script;
 
 /// Leases in the world.
 pub const LEASE: Duration = Duration::from_secs(60);
+/// From the server's decision to the commit of it, at most.
+pub const STORING_MS: u64 = 1000;
 
 /// One start of an action's container.
 #[derive(Clone, Debug)]
@@ -29,6 +31,23 @@ struct Process {
     /// Open connections to the server, and when the last one was closed.
     lines: usize,
     closed: Option<Instant>,
+    /// When it was heard of again after its lease had run out.
+    back: Option<Instant>,
+}
+
+impl Process {
+    /// Whether the server has to hold it for alive, which runs since `started`.
+    fn lives(&self, started: Instant) -> bool {
+        let last = self.heard.into_iter().chain(self.closed).fold(started, Instant::max);
+        self.lines > 0 || last.elapsed() < LEASE
+    }
+
+    /// A sign of life.
+    fn sign(&mut self, started: Instant) {
+        if !self.lives(started) {
+            self.back = Some(Instant::now());
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -148,7 +167,11 @@ impl Ledger {
 
     /// A call of a process reached the server.
     pub fn heard(&self, process: &str) {
-        self.lock().processes.entry(process.to_owned()).or_default().heard = Some(Instant::now());
+        let mut books = self.lock();
+        let started = books.server_started;
+        let known = books.processes.entry(process.to_owned()).or_default();
+        known.sign(started);
+        known.heard = Some(Instant::now());
     }
 
     /// A process has one more connection to a life of the server, or one less.
@@ -157,8 +180,10 @@ impl Ledger {
         if books.epoch != epoch {
             return;
         }
+        let started = books.server_started;
         let known = books.processes.entry(process.to_owned()).or_default();
         if opened {
+            known.sign(started);
             known.lines += 1;
         } else {
             known.lines = known.lines.saturating_sub(1);
@@ -311,8 +336,9 @@ impl Ledger {
         let name = was.holder.strip_prefix("instance ").unwrap_or(&was.holder).to_owned();
         let started = books.server_started;
         let known = books.processes.entry(name).or_default();
-        let last = known.heard.into_iter().chain(known.closed).fold(started, Instant::max);
-        let lives = known.lines > 0 || last.elapsed() < LEASE;
+        // A call that came while the hand-over was being stored is one of a process that had lost its lease.
+        let lives =
+            known.lives(started) && known.back.is_none_or(|back| back.elapsed() > Duration::from_millis(STORING_MS));
         books.note(format_args!("{} is taken over", is.action));
         drop(books);
         if lives {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
-use crate::ledger::{LEASE, Ledger};
+use crate::ledger::{LEASE, Ledger, STORING_MS};
 use crate::machine::EPOCH_S;
 use crate::network::Answer;
 use crate::random::Random;
@@ -50,7 +50,7 @@ impl Sky {
 
     async fn strike(&self, doing: &'static str) -> Result<(), StoreError> {
         let slow = self.random.chance(100);
-        sleep(if slow { self.random.millis(10, 1000) } else { self.random.millis(0, 5) }).await;
+        sleep(if slow { self.random.millis(10, STORING_MS) } else { self.random.millis(0, 5) }).await;
         let failing = *self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.random.chance(failing) { Err(StoreError::DiskFull { doing }) } else { Ok(()) }
     }

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tink_mutation::Mutation;
-use tink_runtime::{HandleRecord, Runtime, RuntimeError};
+use tink_runtime::{HandleRecord, Purpose, Runtime, RuntimeError};
 use tink_workflow::{ActionState, ImageRef};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::events::{Events, WorkerEvent};
-use crate::journal::{Attempt, Entry, EntryId, HookRun, Journal, JournalError};
+use crate::journal::{Attempt, Entry, EntryId, Journal, JournalError};
 use crate::reporter::ReporterHandle;
 use crate::transport::{Ack, TransportError};
 use crate::{Assignment, Backoff, Clock, Redactor, Report, error_chain, human_duration};
@@ -221,27 +221,26 @@ impl Executor {
     }
 
     async fn remove_all(&self, entry: &Entry) -> Result<(), RuntimeError> {
-        if let Some(record) = self.ours(entry.container.as_ref()) {
-            self.runtime.remove(record).await?;
+        if entry.attempt.is_some() {
+            self.remove(entry, Purpose::Action, entry.container.as_ref()).await?;
         }
         match &entry.hook {
-            Some(HookRun { record: Some(record), .. }) => match self.ours(Some(record)) {
-                Some(record) => self.runtime.remove(record).await,
-                None => Ok(()),
-            },
-            Some(HookRun { purpose, record: None }) => {
-                match self.runtime.find(&entry.identity(entry.attempt_number(), *purpose)).await? {
-                    Some(record) => self.runtime.remove(&record).await,
-                    None => Ok(()),
-                }
-            }
+            Some(hook) => self.remove(entry, hook.purpose, hook.record.as_ref()).await,
             None => Ok(()),
         }
     }
 
-    /// Only the engine that has a container can remove it.
-    fn ours<'r>(&self, record: Option<&'r HandleRecord>) -> Option<&'r HandleRecord> {
-        record.filter(|record| record.runtime == self.runtime.name())
+    /// A container without a record is asked for: its start may have happened without an answer.
+    async fn remove(&self, entry: &Entry, purpose: Purpose, record: Option<&HandleRecord>) -> Result<(), RuntimeError> {
+        match record {
+            // Only the engine that has a container can remove it.
+            Some(record) if record.runtime != self.runtime.name() => Ok(()),
+            Some(record) => self.runtime.remove(record).await,
+            None => match self.runtime.find(&entry.identity(entry.attempt_number(), purpose)).await? {
+                Some(record) => self.runtime.remove(&record).await,
+                None => Ok(()),
+            },
+        }
     }
 }
 

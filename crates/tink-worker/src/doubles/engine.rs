@@ -33,6 +33,8 @@ pub(crate) struct Script {
     /// A start that fails for good, in these words.
     pub(crate) start_error: Option<String>,
     pub(crate) pull_takes: Duration,
+    /// From the container's start to the engine's answer.
+    pub(crate) start_takes: Duration,
 }
 
 impl Default for Script {
@@ -47,6 +49,7 @@ impl Default for Script {
             pull_error: None,
             start_error: None,
             pull_takes: Duration::ZERO,
+            start_takes: Duration::ZERO,
         }
     }
 }
@@ -169,16 +172,19 @@ impl Runtime for Engine {
         let name = spec.identity.container_name();
         let away = transient(Operation::Start, &name);
         self.steps.step("before start").await.map_err(&away)?;
-        {
+        let takes = {
             let mut machine = self.machine.lock().unwrap();
             let script = machine.script(spec.image.repository());
             if let Some(words) = &script.start_error {
                 return Err(permanent(Operation::Start, &name, words));
             }
             machine.started.push(spec.identity.clone());
+            let takes = script.start_takes;
             let container = Container { identity: spec.identity.clone(), spec: spec.clone(), script, exit: None };
             machine.containers.insert(name.clone(), container);
-        }
+            takes
+        };
+        sleep(takes).await;
         self.steps.step("after start").await.map_err(&away)?;
         Ok(Self::record(&spec.identity))
     }

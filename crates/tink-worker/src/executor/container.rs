@@ -52,21 +52,12 @@ impl Run<'_> {
             record = self.start_or_find(&spec) => record.map_err(|error| End::failed(error.to_string()))?,
             () = until(self.deadline) => {
                 let limit = self.assignment.timeout_s;
-                self.clear_after_deadline(&spec).await;
+                self.stop_late(&spec).await;
                 let message = format!("timeout of {limit} s used up before the engine started the container");
                 return Err(End { state: ActionState::Timeout, message, stopped_at: None });
             }
         };
-        let id = self.id;
-        let journal = &self.executor.journal;
-        if let Err(error) = self.executor.persist(id, || journal.container(id, record.clone())).await {
-            // It runs, and it can be found by its identity: the attempt is on disk.
-            warn!(
-                action = %self.assignment.name, container = record.container,
-                error = error_chain(&error), "the container's record cannot be stored"
-            );
-        }
-        self.entry.container = Some(record.clone());
+        self.know(record.clone()).await;
         self.executor.events.emit(&WorkerEvent::Started {
             assignment: Arc::clone(&self.assignment),
             attempt: self.attempt.number,
@@ -123,23 +114,39 @@ impl Run<'_> {
         }
     }
 
-    /// A start that was under way when the time was used up may have happened.
-    async fn clear_after_deadline(&self, spec: &ContainerSpec) {
-        let runtime = &self.executor.runtime;
-        let clear = async {
-            if let Some(record) = runtime.find(&spec.identity).await? {
-                runtime.stop(&record, self.executor.settings.stop_grace).await?;
-                runtime.remove(&record).await?;
+    /// A start that was under way when the time was used up may have happened. The container is stopped, and stays until
+    /// the result is stored: a worker that dies before that must not find the action as one that never started.
+    async fn stop_late(&mut self, spec: &ContainerSpec) {
+        self.remember_stop().await;
+        let limit = self.executor.settings.stop_grace + STOP_MARGIN;
+        let stopped = timeout(limit, async {
+            if let Some(record) = self.executor.runtime.find(&spec.identity).await? {
+                self.know(record.clone()).await;
+                self.executor.runtime.stop(&record, self.executor.settings.stop_grace).await?;
             }
             Ok::<_, RuntimeError>(())
-        };
-        match timeout(self.executor.settings.stop_grace + STOP_MARGIN, clear).await {
+        })
+        .await;
+        match stopped {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 warn!(action = %self.assignment.name, error = %error, "a late container may be left behind")
             }
             Err(_) => warn!(action = %self.assignment.name, "the engine hangs; a late container may be left behind"),
         }
+    }
+
+    /// Puts the container on record.
+    pub(super) async fn know(&mut self, record: HandleRecord) {
+        let (id, journal) = (self.id, &self.executor.journal);
+        if let Err(error) = self.executor.persist(id, || journal.container(id, record.clone())).await {
+            // It runs, and it can be found by its identity: the attempt is on disk.
+            warn!(
+                action = %self.assignment.name, container = record.container,
+                error = error_chain(&error), "the container's record cannot be stored"
+            );
+        }
+        self.entry.container = Some(record);
     }
 
     /// Follows a container to its end: output, timeout, exit on disk, hooks.

@@ -70,6 +70,11 @@ impl Executor {
                 let begun = run.begin().await;
                 run.settle(begun).await
             }
+            // A stop that was begun stands, whatever became of the container.
+            Found::Gone(_) if run.entry.stopping.is_some() => {
+                let tail = run.output().tail().clone();
+                run.conclude_found(tail).await
+            }
             // Started, in this boot, and gone without a trace: whatever it did, it is not done a second time.
             Found::Gone(reason) if run.entry.container.is_some() && run.is_of_this_boot() => {
                 let tail = run.output().tail().clone();
@@ -150,10 +155,7 @@ impl Run<'_> {
                 let Some(record) = runtime.find(&identity).await? else {
                     return Ok(Found::Gone("it was never started, or the machine was rebooted".to_owned()));
                 };
-                if let Err(error) = self.executor.journal.container(self.id, record.clone()).await {
-                    warn!(entry = %self.id, error = error_chain(&error), "a record could not be stored");
-                }
-                self.entry.container = Some(record.clone());
+                self.know(record.clone()).await;
                 record
             }
         };

@@ -139,6 +139,36 @@ fn a_crash_while_an_action_is_stopped_is_a_timeout_all_the_same() {
     }
 }
 
+/// The engine answers so late that the time is used up before anybody knows of the container.
+#[test]
+fn a_late_container_is_the_witness_of_its_timeout_until_that_is_stored() {
+    for reboots in [false, true] {
+        for at in 1.. {
+            let late =
+                Script { runs_for: None, start_takes: std::time::Duration::from_secs(100_000), ..Script::default() };
+            let flow = workflow("w", &["late"], |spec| spec.timeout_s = 30);
+            let world = World::new(vec![flow], &[("late", late)]);
+            let (life, steps) = world.live(Some((at, Fault::Crash)));
+            let what = format!("crash at step {at}, {}", steps.map(|steps| steps.last()).unwrap_or_default());
+            let decided = world.machine.lock().unwrap().stops.len();
+            if life == FINISHED {
+                assert_eq!((decided, world.runs("w-a1")), (1, 1));
+                break;
+            }
+            if reboots {
+                if decided == 0 {
+                    continue;
+                }
+                world.machine.lock().unwrap().reboot();
+            }
+            assert_eq!(world.live(None).0, FINISHED, "{what}");
+            assert_eq!(world.office.engine.workflows()[0].state, WorkflowState::Timeout, "{what}");
+            assert_eq!(world.runs("w-a1"), 1, "{what}");
+            assert!(world.machine.lock().unwrap().containers.is_empty(), "{what}");
+        }
+    }
+}
+
 #[test]
 fn an_action_whose_container_is_gone_is_not_started_before_the_server_asks_for_it() {
     let world = (1..)
