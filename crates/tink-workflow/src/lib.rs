@@ -6,6 +6,7 @@
 //!
 //! This crate does no IO, reads no clock and starts no task: times and ids come in as arguments.
 
+mod human_duration;
 mod ids;
 mod leaving;
 mod limits;
@@ -15,6 +16,7 @@ mod spec;
 mod status;
 mod validate;
 
+pub use human_duration::human_duration;
 pub use ids::{ActionId, IdError, TaskId, WorkerId, WorkflowId};
 pub use limits::Limits;
 pub use machine::{Effect, Event, Next, Refusal, Report, next_action, step};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tink_workflow::{Action, ActionState, Report, Task, Timestamp, Workflow, WorkflowId};
+use tink_workflow::{Action, ActionState, Report, Task, Timestamp, Workflow, WorkflowId, human_duration};
 
 use super::{Caller, Engine, EngineError, Reported};
 
@@ -90,27 +90,12 @@ fn to_report(task: &Task, action: &Action, said: NamedReport, now: Timestamp) ->
         state: said.state,
         started_at,
         stopped_at: ended.then_some(now),
-        duration: if ended { human(Duration::from_secs(said.seconds)) } else { String::new() },
+        duration: if ended { duration(said.seconds) } else { String::new() },
         message: said.message,
     }
 }
 
-/// As workers of today write it: the two largest units that are there.
-fn human(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-    let text: String =
-        parts.iter().filter(|(count, _)| *count > 0).take(2).map(|(count, unit)| format!("{count}{unit}")).collect();
-    if text.is_empty() { "0s".to_owned() } else { text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_their_two_largest_units() {
-        let texts = [0, 7, 60, 3605, 3661, 90_000].map(|seconds| human(Duration::from_secs(seconds)));
-        assert_eq!(texts, ["0s", "7s", "1m", "1h5s", "1h1m", "25h"]);
-    }
+/// Workers of 2021 count whole seconds: an action that took less than one took `0s`.
+fn duration(seconds: u64) -> String {
+    if seconds == 0 { "0s".to_owned() } else { human_duration(Duration::from_secs(seconds)) }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tink_worker::human_duration;
+/// use tink_workflow::human_duration;
 /// assert_eq!(human_duration(Duration::from_millis(1_500)), "1s500ms");
 /// assert_eq!(human_duration(Duration::from_secs(3_605)), "1h5s");
 /// assert_eq!(human_duration(Duration::ZERO), "");
