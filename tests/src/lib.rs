@@ -56,6 +56,7 @@ mod proxy;
 mod registry;
 mod run;
 mod services;
+pub mod site;
 pub mod stack;
 mod state_disk;
 mod stopwatch;

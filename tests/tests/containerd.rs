@@ -2,31 +2,25 @@
 //! password, a real containerd of each test's own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
-use tink_e2e::stack::{DEADLINE, Stack, action_of, path_text};
-use tink_e2e::{Census, Containerd, Launch, Registry, Scope, TestImage, TestRun, eventually, scenario};
+use tink_e2e::site::{PASSWORD, lines};
+use tink_e2e::stack::{DEADLINE, action_of, path_text};
+use tink_e2e::{Census, Containerd, Launch, Scope, TestRun, eventually, scenario};
 
-const USER: &str = "tink";
-const PASSWORD: &str = "correct-horse-battery";
-
-/// A stack, a containerd, and a registry that holds `busybox:v1`.
+/// A site with a containerd of its own.
 struct Site<'r> {
-    run: &'r TestRun,
-    stack: Stack<'r>,
+    site: tink_e2e::site::Site<'r>,
     containerd: Containerd,
-    registry: Registry,
-    image: String,
 }
 
 impl<'r> Site<'r> {
     fn start(run: &'r TestRun) -> Result<Self> {
-        let registry = Registry::launch(run).auth(USER, PASSWORD).start()?;
-        let image = registry.push("actions/busybox", "v1", &TestImage::busybox()?.build()?)?.reference;
-        Ok(Self { run, stack: Stack::start(run)?, containerd: Containerd::start(run)?, registry, image })
+        Ok(Self { site: tink_e2e::site::Site::start(run)?, containerd: Containerd::start(run)? })
     }
 
     fn worker(&self, id: &str) -> Result<Launch> {
@@ -34,28 +28,13 @@ impl<'r> Site<'r> {
     }
 
     fn worker_with(&self, id: &str, password: &str) -> Result<Launch> {
-        let launch = self.stack.worker(id)?.args(["--runtime", "containerd", "--containerd-socket"]);
-        Ok(launch
-            .arg(self.containerd.socket())
-            .arg("--containerd-data-root")
-            .arg(self.data_root())
-            .args(["--registry-name", &self.registry.address(), "--registry-user", USER])
-            .env("AGENT_REGISTRY_PASS", password))
+        let launch = self.worker_on("containerd", id, password)?;
+        let socket = launch.arg("--containerd-socket").arg(self.containerd.socket());
+        Ok(socket.arg("--containerd-data-root").arg(self.data_root()))
     }
 
     fn data_root(&self) -> PathBuf {
         self.run.scratch().join("nerdctl")
-    }
-
-    /// A workflow of one task, for this worker, of actions that run shell scripts.
-    fn create(&self, name: &str, worker: &str, actions: &[String]) -> Result<()> {
-        self.stack.create(name, &format!("- name: only\n  worker: {worker}\n  actions:\n{}", actions.concat()))
-    }
-
-    fn action(&self, name: &str, script: &str, more: &str) -> String {
-        let script = Value::from(script);
-        let more: String = more.lines().map(|line| format!("    {line}\n")).collect();
-        format!("  - name: {name}\n    image: {}\n    timeout: 60\n    command: [sh, -c, {script}]\n{more}", self.image)
     }
 
     fn message(&self, workflow: &str, action: &str) -> Result<String> {
@@ -64,8 +43,18 @@ impl<'r> Site<'r> {
     }
 }
 
-fn lines(path: &Path) -> Vec<String> {
-    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+impl<'r> Deref for Site<'r> {
+    type Target = tink_e2e::site::Site<'r>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.site
+    }
+}
+
+impl DerefMut for Site<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.site
+    }
 }
 
 /// Nothing that containers need is left: containers, tasks, snapshots, mounts, processes, cgroups.
@@ -222,9 +211,7 @@ fn a_killed_worker_takes_its_container_up_again_and_misses_no_line() -> Result<(
     scenario("containerd_a_killed_worker_takes_its_container_up_again_and_misses_no_line", |run| {
         for (name, ends_alone) in [("running", false), ("ended", true)] {
             let site = Site::start(run)?;
-            let shared = run.scratch().join(format!("shared-{name}"));
-            fs::create_dir(&shared)?;
-            let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
+            let (shared, volume) = site.shared(&format!("shared-{name}"))?;
             let id = format!("w-{name}");
             let mut worker = site.worker(&id)?.start(run)?;
             site.create(name, &id, &[site.action("long", COUNTER, &volume), site.action("next", "true", "")])?;
@@ -281,9 +268,7 @@ fn find_log(site: &Site<'_>, id: &str) -> Result<PathBuf> {
 fn containerd_may_be_restarted_in_the_middle_of_an_action() -> Result<()> {
     scenario("containerd_may_be_restarted_in_the_middle_of_an_action", |run| {
         let mut site = Site::start(run)?;
-        let shared = run.scratch().join("shared");
-        fs::create_dir(&shared)?;
-        let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
+        let (shared, volume) = site.shared("shared")?;
         let _worker = site.worker("w")?.start(run)?;
         let actions = [site.action("long", COUNTER, &volume), site.action("next", "true", "")];
         site.create("restarted", "w", &actions)?;

@@ -2,30 +2,23 @@
 //! a password, a real dockerd.
 
 use std::fs;
+use std::ops::{Deref, DerefMut};
 
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
-use tink_e2e::stack::{DEADLINE, Stack, action_of, path_text};
-use tink_e2e::{Dockerd, Engine, Launch, Registry, TestImage, TestRun, scenario};
+use tink_e2e::site::{PASSWORD, appears, lines, task};
+use tink_e2e::stack::{DEADLINE, action_of, path_text};
+use tink_e2e::{Dockerd, Engine, Launch, TestRun, scenario};
 
-const USER: &str = "tink";
-const PASSWORD: &str = "correct-horse-battery";
-
-/// A stack, an engine, and a registry that holds `actions/busybox:v1`.
+/// A site with an engine.
 struct Site<'r> {
-    stack: Stack<'r>,
+    site: tink_e2e::site::Site<'r>,
     engine: Engine,
-    registry: Registry,
-    image: String,
 }
 
 impl<'r> Site<'r> {
     fn start(run: &'r TestRun) -> Result<Self> {
-        let registry = Registry::launch(run).auth(USER, PASSWORD).start()?;
-        // The run's own layer makes the image this run's: no other test's copy can hide a pull that failed.
-        let image = TestImage::busybox()?.layer().file("etc/run", 0o644, run.name()).build()?;
-        let image = registry.push(&format!("{}/busybox", repository(run)), "v1", &image)?.reference;
-        Ok(Self { stack: Stack::start(run)?, engine: Dockerd::shared()?, registry, image })
+        Ok(Self { site: tink_e2e::site::Site::start(run)?, engine: Dockerd::shared()? })
     }
 
     /// A worker with the right password.
@@ -34,41 +27,29 @@ impl<'r> Site<'r> {
     }
 
     fn worker_with(&self, id: &str, password: &str) -> Result<Launch> {
-        let launch = self.stack.worker(id)?.args(["--runtime", "docker", "--docker-socket"]);
-        Ok(launch
-            .arg(self.engine.socket())
-            .args(["--registry-name", &self.registry.address(), "--registry-user", USER])
-            .env("AGENT_REGISTRY_PASS", password))
-    }
-
-    /// An action that runs a shell script.
-    fn action(&self, name: &str, script: &str, more: &str) -> String {
-        let more: String = more.lines().map(|line| format!("    {line}\n")).collect();
-        let script = serde_json::Value::from(script);
-        format!("  - name: {name}\n    image: {}\n    timeout: 60\n    command: [sh, -c, {script}]\n{more}", self.image)
+        Ok(self.worker_on("docker", id, password)?.arg("--docker-socket").arg(self.engine.socket()))
     }
 }
 
-fn repository(run: &TestRun) -> String {
-    run.name().replace('_', "-")
+impl<'r> Deref for Site<'r> {
+    type Target = tink_e2e::site::Site<'r>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.site
+    }
 }
 
-fn task(name: &str, worker: &str, actions: &[String]) -> String {
-    format!("- name: {name}\n  worker: {worker}\n  actions:\n{}", actions.concat())
-}
-
-/// How often the script lines that append to `path` ran.
-fn lines(path: &std::path::Path) -> Vec<String> {
-    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+impl DerefMut for Site<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.site
+    }
 }
 
 #[test]
 fn tasks_of_two_workers_run_in_order_to_success() -> Result<()> {
     scenario("tasks_of_two_workers_run_in_order_to_success", |run| {
         let site = Site::start(run)?;
-        let shared = run.scratch().join("shared");
-        fs::create_dir(&shared)?;
-        let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
+        let (shared, volume) = site.shared("shared")?;
         let say = |word: &str| site.action(word, &format!("echo {word} >> /shared/order"), &volume);
         let _one = site.worker("one")?.start(run)?;
         let _two = site.worker("two")?.start(run)?;
@@ -154,7 +135,7 @@ fn a_missing_image_and_a_wrong_password_fail_with_the_registrys_words() -> Resul
         let _wrong = site.worker_with("wrong", "not-the-password")?.start(run)?;
         let missing = site.action("missing", "true", "").replace("busybox:v1", "busybox:v2");
         site.stack.create("missing", &task("only", "right", &[missing]))?;
-        site.stack.create("refused", &task("only", "wrong", &[site.action("refused", "true", "")]))?;
+        site.create("refused", "wrong", &[site.action("refused", "true", "")])?;
         for (name, words) in [("missing", "v2"), ("refused", "auth")] {
             let workflow = site.stack.wait_for_state(name, "FAILED")?;
             let message = action_of(&workflow, name)?["message"].as_str().unwrap_or_default().to_owned();
@@ -171,7 +152,7 @@ fn a_registry_that_is_away_for_a_while_fails_no_action() -> Result<()> {
         let mut site = Site::start(run)?;
         site.registry.stop()?;
         let worker = site.worker("w")?.start(run)?;
-        site.stack.create("patient", &task("only", "w", &[site.action("pulls", "true", "")]))?;
+        site.create("patient", "w", &[site.action("pulls", "true", "")])?;
         worker.stdout().wait_for_line("the worker tries again", DEADLINE)?;
         site.registry.start_again(run)?;
         site.stack.wait_for_state("patient", "SUCCESS")?;
@@ -184,9 +165,7 @@ fn a_stopped_worker_leaves_its_action_and_takes_it_up_again() -> Result<()> {
     scenario("a_stopped_worker_leaves_its_action_and_takes_it_up_again", |run| {
         for (name, signal) in [("term", Signal::TERM), ("kill", Signal::KILL)] {
             let site = Site::start(run)?;
-            let shared = run.scratch().join(format!("shared-{name}"));
-            fs::create_dir(&shared)?;
-            let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
+            let (shared, volume) = site.shared(&format!("shared-{name}"))?;
             let script = "echo ran >> /shared/runs; until [ -e /shared/go ]; do sleep 0.1; done; echo finished";
             let mut worker = site.worker("w")?.start(run)?;
             site.stack.create(
@@ -217,9 +196,7 @@ fn a_result_waits_for_a_server_that_is_away() -> Result<()> {
     scenario("a_result_waits_for_a_server_that_is_away", |run| {
         for (name, kill) in [("stopped", false), ("killed", true)] {
             let mut site = Site::start(run)?;
-            let shared = run.scratch().join(format!("shared-{name}"));
-            fs::create_dir(&shared)?;
-            let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
+            let (shared, volume) = site.shared(&format!("shared-{name}"))?;
             let script = "echo ran >> /shared/runs; until [ -e /shared/go ]; do sleep 0.1; done; touch /shared/done";
             let _worker = site.worker("w")?.start(run)?;
             site.stack.create(
@@ -233,9 +210,7 @@ fn a_result_waits_for_a_server_that_is_away() -> Result<()> {
                 site.stack.stop_server()?
             }
             fs::write(shared.join("go"), "")?;
-            tink_e2e::eventually("the action to end while the server is away", DEADLINE, || {
-                if shared.join("done").exists() { Ok(()) } else { Err("not done") }
-            })?;
+            appears(&shared.join("done"))?;
             site.stack.start_server()?;
             site.stack.wait_for_state(name, "SUCCESS")?;
             assert_eq!(lines(&shared.join("runs")), ["ran"], "the action ran more than once");
@@ -249,10 +224,10 @@ fn a_worker_goes_on_when_its_workflow_is_deleted_while_it_runs() -> Result<()> {
     scenario("a_worker_goes_on_when_its_workflow_is_deleted_while_it_runs", |run| {
         let site = Site::start(run)?;
         let worker = site.worker("w")?.start(run)?;
-        site.stack.create("doomed", &task("only", "w", &[site.action("sleeps", "sleep 2", "")]))?;
+        site.create("doomed", "w", &[site.action("sleeps", "sleep 2", "")])?;
         site.stack.wait_for_action("doomed", "sleeps", "RUNNING")?;
         site.stack.tink_ok(["workflow", "delete", "doomed"])?;
-        site.stack.create("other", &task("only", "w", &[site.action("works", "true", "")]))?;
+        site.create("other", "w", &[site.action("works", "true", "")])?;
         site.stack.wait_for_state("other", "SUCCESS")?;
         ensure!(!worker.has_ended(), "the worker ended");
         assert_eq!(site.stack.tink(["workflow", "get", "doomed"])?.code, Some(1));
@@ -264,9 +239,7 @@ fn a_worker_goes_on_when_its_workflow_is_deleted_while_it_runs() -> Result<()> {
 fn two_workflows_of_one_worker_run_one_after_the_other() -> Result<()> {
     scenario("two_workflows_of_one_worker_run_one_after_the_other", |run| {
         let site = Site::start(run)?;
-        let shared = run.scratch().join("shared");
-        fs::create_dir(&shared)?;
-        let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
+        let (shared, volume) = site.shared("shared")?;
         let step = |word: &str| site.action(word, &format!("echo {word} >> /shared/order; sleep 0.2"), &volume);
         site.stack.create("older", &task("only", "w", &[step("older-1"), step("older-2")]))?;
         site.stack.create("newer", &task("only", "w", &[step("newer-1"), step("newer-2")]))?;
@@ -289,7 +262,7 @@ fn a_cancelled_workflow_starts_no_further_action() -> Result<()> {
         )?;
         site.stack.wait_for_action("stopped", "sleeps", "RUNNING")?;
         site.stack.tink_ok(["workflow", "cancel", "stopped", "--reason", "wrong disk"])?;
-        site.stack.create("other", &task("only", "w", &[site.action("works", "true", "")]))?;
+        site.create("other", "w", &[site.action("works", "true", "")])?;
         site.stack.wait_for_state("other", "SUCCESS")?;
         let workflow = site.stack.wait_for_state("stopped", "CANCELLED")?;
         assert_eq!(workflow["status"]["message"], "wrong disk");

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
+use tink_e2e::site::{image_of, shell_action, task};
 use tink_e2e::stack::{DEADLINE, Stack, path_text};
-use tink_e2e::{
-    Containerd, Dockerd, Launch, Process, ProductImage, Registry, TestImage, TestRun, eventually, scenario,
-};
+use tink_e2e::{Containerd, Dockerd, Launch, Process, ProductImage, Registry, TestRun, eventually, scenario};
 use tink_images::Product;
 
 const USER: &str = "admin";
@@ -45,7 +44,7 @@ struct Machine {
 impl Machine {
     fn start(run: &TestRun) -> Result<Self> {
         let registry = Registry::launch(run).auth(USER, PASSWORD).start()?;
-        let busybox = TestImage::busybox()?.layer().file("etc/run", 0o644, run.name()).build()?;
+        let busybox = image_of(run)?;
         registry.push("actions/busybox", "v1", &busybox)?;
         let engine = Dockerd::start(run)?;
         let image = ProductImage::pack(run, Product::Worker)?;
@@ -68,16 +67,6 @@ impl Machine {
     fn inspect(&self, run: &TestRun, format: &str) -> Result<String> {
         Ok(self.engine.run(run, ["inspect", "--format", format, "tink-worker"])?.stdout.trim().to_owned())
     }
-}
-
-fn action(name: &str, image: &str, script: &str, more: &str) -> String {
-    let more: String = more.lines().map(|line| format!("    {line}\n")).collect();
-    let script = serde_json::Value::from(script);
-    format!("  - name: {name}\n    image: {image}\n    timeout: 60\n    command: [sh, -c, {script}]\n{more}")
-}
-
-fn task(worker: &str, actions: &[String]) -> String {
-    format!("- name: only\n  worker: \"{worker}\"\n  actions:\n{}", actions.concat())
 }
 
 #[test]
@@ -113,11 +102,12 @@ fn osie_starts_it_with_eight_variables_and_its_templates_mean_what_they_meant() 
         stack.create(
             "osie-data",
             &task(
+                "only",
                 id,
                 &[
-                    action("writes", image, writes, ""),
-                    action("reads", image, reads, ""),
-                    action("ends", image, "true", ""),
+                    shell_action("writes", image, writes, ""),
+                    shell_action("reads", image, reads, ""),
+                    shell_action("ends", image, "true", ""),
                 ],
             ),
         )?;
@@ -126,14 +116,14 @@ fn osie_starts_it_with_eight_variables_and_its_templates_mean_what_they_meant() 
 
         // A failed action ends neither its hook nor the worker.
         let hook = "on-failure: [sh, -c, \"echo mended > /workflow/hook\"]";
-        stack.create("osie-broken", &task(id, &[action("breaks", image, "exit 3", hook)]))?;
+        stack.create("osie-broken", &task("only", id, &[shell_action("breaks", image, "exit 3", hook)]))?;
         stack.wait_for_state("osie-broken", "FAILED")?;
         eventually("the on-failure command to have run", DEADLINE, || {
             let text = fs::read_to_string(broken.0.join("hook")).unwrap_or_default();
             if text == "mended\n" { Ok(()) } else { Err(text) }
         })?;
         let again = Leftover::in_worker_dir("osie-again")?;
-        stack.create("osie-again", &task(id, &[action("works", image, "true", "")]))?;
+        stack.create("osie-again", &task("only", id, &[shell_action("works", image, "true", "")]))?;
         stack.wait_for_state("osie-again", "SUCCESS")?;
         ensure!(again.0.join("data").is_file(), "the workflow has no data file");
         assert_eq!(machine.inspect(run, "{{.State.Running}}")?, "true");
@@ -169,7 +159,7 @@ fn hook_starts_it_with_an_environment_alone_and_it_never_ends() -> Result<()> {
         let begun = machine.inspect(run, "{{.State.StartedAt}}")?;
 
         let image = format!("{}/actions/busybox:v1", machine.registry.address());
-        stack.create("hook-first", &task(id, &[action("works", &image, "true", "")]))?;
+        stack.create("hook-first", &task("only", id, &[shell_action("works", &image, "true", "")]))?;
         stack.wait_for_state("hook-first", "SUCCESS")?;
         let log = || -> Result<String> { Ok(machine.engine.run(run, ["logs", "tink-worker"])?.stdout) };
         let said = log()?;
@@ -177,7 +167,7 @@ fn hook_starts_it_with_an_environment_alone_and_it_never_ends() -> Result<()> {
         ensure!(line.is_some_and(|line| line.contains("2025")), "{said}");
 
         // A failed action, a server that is killed and comes back: nothing restarts the worker, so it must not end.
-        stack.create("hook-broken", &task(id, &[action("breaks", &image, "exit 1", "")]))?;
+        stack.create("hook-broken", &task("only", id, &[shell_action("breaks", &image, "exit 1", "")]))?;
         stack.wait_for_state("hook-broken", "FAILED")?;
         stack.kill_server()?;
         eventually("the worker to notice that the server is away", DEADLINE, || {
@@ -187,7 +177,10 @@ fn hook_starts_it_with_an_environment_alone_and_it_never_ends() -> Result<()> {
         stack.start_server()?;
         // HookOS looks for this file on the host, and reboots.
         let volumes = "volumes: [/worker:/worker]\npid: host";
-        stack.create("hook-reboot", &task(id, &[action("asks", &image, "touch /worker/reboot", volumes)]))?;
+        stack.create(
+            "hook-reboot",
+            &task("only", id, &[shell_action("asks", &image, "touch /worker/reboot", volumes)]),
+        )?;
         stack.wait_for_state("hook-reboot", "SUCCESS")?;
         ensure!(reboot.0.is_file(), "the host does not see the file");
         assert_eq!(
@@ -225,7 +218,7 @@ fn captain_program(run: &TestRun) -> Result<PathBuf> {
 fn captain_starts_the_binary_with_its_flags_and_a_restart_leaves_the_action_alone() -> Result<()> {
     scenario("captain_starts_the_binary_with_its_flags_and_a_restart_leaves_the_action_alone", |run| {
         let registry = Registry::launch(run).auth(USER, PASSWORD).start()?;
-        let busybox = TestImage::busybox()?.layer().file("etc/run", 0o644, run.name()).build()?;
+        let busybox = image_of(run)?;
         let image = registry.push("actions/busybox", "v1", &busybox)?.reference;
         let stack = Stack::start(run)?;
         let program = captain_program(run)?;
@@ -237,8 +230,8 @@ fn captain_starts_the_binary_with_its_flags_and_a_restart_leaves_the_action_alon
             let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
             let script = "echo ran >> /shared/runs; until [ -e /shared/go ]; do sleep 0.1; done";
             let name = format!("captain-{runtime}");
-            let actions = [action("long", &image, script, &volume), action("next", &image, "true", "")];
-            stack.create(&name, &task(id, &actions))?;
+            let actions = [shell_action("long", &image, script, &volume), shell_action("next", &image, "true", "")];
+            stack.create(&name, &task("only", id, &actions))?;
             let runs = || fs::read_to_string(shared.join("runs")).unwrap_or_default();
             let mut worker = captain.start(&containerd)?;
             eventually("the action to have started", DEADLINE, || {
@@ -298,7 +291,7 @@ fn an_own_system_starts_it_from_the_kernel_command_line() -> Result<()> {
     scenario("an_own_system_starts_it_from_the_kernel_command_line", |run| {
         let id = "02:00:00:00:00:09";
         let registry = Registry::launch(run).start()?;
-        let busybox = TestImage::busybox()?.layer().file("etc/run", 0o644, run.name()).build()?;
+        let busybox = image_of(run)?;
         let image = registry.push("actions/busybox", "v1", &busybox)?.reference;
         let stack = Stack::start(run)?;
         let cmdline = run.scratch().join("cmdline");
@@ -317,7 +310,10 @@ fn an_own_system_starts_it_from_the_kernel_command_line() -> Result<()> {
         )?;
         let worker = Process::binary("tink-worker")?.arg(format!("-from-cmdline={}", cmdline.display())).start(run)?;
         let volume = format!("volumes: [{}:/shared]", path_text(run.scratch())?);
-        stack.create("own-system", &task(id, &[action("asks", &image, "touch /shared/reboot", &volume)]))?;
+        stack.create(
+            "own-system",
+            &task("only", id, &[shell_action("asks", &image, "touch /shared/reboot", &volume)]),
+        )?;
         stack.wait_for_state("own-system", "SUCCESS")?;
         worker.stdout().wait_for_line("the machine goes down", DEADLINE)?;
         ensure!(!asked.exists(), "the request would be found again after the reboot");
@@ -329,7 +325,7 @@ fn an_own_system_starts_it_from_the_kernel_command_line() -> Result<()> {
 fn each_protocol_runs_the_same_workflow_on_each_engine_and_takes_it_up_again() -> Result<()> {
     scenario("each_protocol_runs_the_same_workflow_on_each_engine_and_takes_it_up_again", |run| {
         let registry = Registry::launch(run).start()?;
-        let busybox = TestImage::busybox()?.layer().file("etc/run", 0o644, run.name()).build()?;
+        let busybox = image_of(run)?;
         let image = registry.push("actions/busybox", "v1", &busybox)?.reference;
         let mut stack = Stack::start(run)?;
         let (docker, containerd) = (Dockerd::shared()?, Containerd::start(run)?);
@@ -350,11 +346,11 @@ fn each_protocol_runs_the_same_workflow_on_each_engine_and_takes_it_up_again() -
                 let waits = "echo one >> /shared/runs; until [ -e /shared/go ]; do sleep 0.1; done";
                 let looks = "echo two >> /shared/runs; id -u > /shared/sees; env | sort >> /shared/sees";
                 let actions = [
-                    action("one", &image, waits, &volume),
-                    action("two", &image, looks, &format!("{volume}\nenvironment:\n  COLOUR: blue")),
-                    action("three", &image, "echo three >> /shared/runs", &volume),
+                    shell_action("one", &image, waits, &volume),
+                    shell_action("two", &image, looks, &format!("{volume}\nenvironment:\n  COLOUR: blue")),
+                    shell_action("three", &image, "echo three >> /shared/runs", &volume),
                 ];
-                stack.create(&what, &task(&what, &actions))?;
+                stack.create(&what, &task("only", &what, &actions))?;
                 let read = |name: &str| fs::read_to_string(shared.join(name)).unwrap_or_default();
                 let mut worker = start(&stack)?;
                 eventually("the action to have started", DEADLINE, || {

@@ -1,33 +1,25 @@
 //! What the tests share: a server, a registry, workers on the embedded runtime.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
-use tink_e2e::stack::{DEADLINE, Stack, path_text};
-use tink_e2e::{BuiltImage, Census, Finished, Launch, Process, Registry, Scope, TestImage, TestRun, eventually};
+use tink_e2e::site::PASSWORD;
+pub use tink_e2e::site::{appears, image_of, task};
+use tink_e2e::stack::{DEADLINE, path_text};
+use tink_e2e::{BuiltImage, Census, Finished, Launch, Process, Scope, TestRun};
 
-pub const USER: &str = "tink";
-pub const PASSWORD: &str = "correct-horse-battery";
-
-/// A stack, and a registry that holds `<test>/busybox:v1`.
+/// A site, and what was on the machine before.
 pub struct Site<'r> {
-    pub run: &'r TestRun,
-    pub stack: Stack<'r>,
-    pub registry: Registry,
-    pub image: String,
+    site: tink_e2e::site::Site<'r>,
     before: Census,
 }
 
 impl<'r> Site<'r> {
     pub fn start(run: &'r TestRun) -> Result<Self> {
-        let registry = Registry::launch(run).auth(USER, PASSWORD).start()?;
-        let image = image_of(run)?;
-        let image = registry.push(&format!("{}/busybox", run.name().replace('_', "-")), "v1", &image)?.reference;
-        let stack = Stack::start(run)?;
-        let before = Census::take(Scope::Machine)?;
-        Ok(Self { run, stack, registry, image, before })
+        Ok(Self { site: tink_e2e::site::Site::start(run)?, before: Census::take(Scope::Machine)? })
     }
 
     /// A worker with the right password.
@@ -36,25 +28,12 @@ impl<'r> Site<'r> {
     }
 
     pub fn worker_with(&self, id: &str, password: &str) -> Result<Launch> {
-        let credentials = ["--registry-name", &self.registry.address(), "--registry-user", USER];
-        let launch = self.stack.worker(id)?.args(["--runtime", "embedded"]).args(credentials);
-        Ok(launch.env("AGENT_REGISTRY_PASS", password))
+        self.worker_on("embedded", id, password)
     }
 
     /// An action that runs a shell script. Its command line names the run, so that a process left behind is seen.
     pub fn action(&self, name: &str, script: &str, more: &str) -> Result<String> {
-        let more: String = more.lines().map(|line| format!("    {line}\n")).collect();
-        let script = json!(format!("{script} # {}", path_text(self.run.scratch())?));
-        let image = &self.image;
-        Ok(format!("  - name: {name}\n    image: {image}\n    timeout: 60\n    command: [sh, -c, {script}]\n{more}"))
-    }
-
-    /// A directory of the run, and the line of an action that mounts it at `/shared`.
-    pub fn shared(&self, name: &str) -> Result<(PathBuf, String)> {
-        let shared = self.run.scratch().join(name);
-        fs::create_dir(&shared)?;
-        let volume = format!("volumes: [{}:/shared]", path_text(&shared)?);
-        Ok((shared, volume))
+        Ok(self.site.action(name, &format!("{script} # {}", path_text(self.run.scratch())?), more))
     }
 
     /// Runs a command of `tink` about the containers and images of a worker.
@@ -93,8 +72,18 @@ impl<'r> Site<'r> {
     }
 }
 
-pub fn task(name: &str, worker: &str, actions: &[String]) -> String {
-    format!("- name: {name}\n  worker: {worker}\n  actions:\n{}", actions.concat())
+impl<'r> Deref for Site<'r> {
+    type Target = tink_e2e::site::Site<'r>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.site
+    }
+}
+
+impl DerefMut for Site<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.site
+    }
 }
 
 /// Stops a worker as its service manager would.
@@ -107,15 +96,6 @@ pub fn stop(mut worker: Process) -> Result<()> {
 pub fn finished(process: &mut Process) -> Result<Finished> {
     let status = process.wait(DEADLINE * 3)?;
     Ok(Finished { code: status.code(), stdout: process.stdout().text(), stderr: process.stderr().text() })
-}
-
-pub fn appears(path: &Path) -> Result<()> {
-    eventually(&path.display().to_string(), DEADLINE, || if path.exists() { Ok(()) } else { Err("not there") })
-}
-
-/// The run's own file makes the image this run's: no other copy can hide a pull that failed.
-pub fn image_of(run: &TestRun) -> Result<BuiltImage> {
-    TestImage::busybox()?.layer().file("etc/run", 0o644, run.name()).build()
 }
 
 /// Writes an image as an OCI layout, under a name.

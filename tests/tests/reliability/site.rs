@@ -1,12 +1,12 @@
 //! What the tests share: a server, a registry, a worker on the embedded runtime whose state is in memory.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
-use serde_json::json;
-use tink_e2e::stack::{DEADLINE, Stack, path_text};
-use tink_e2e::{Launch, Registry, StateDisk, TestImage, TestRun, eventually};
+use tink_e2e::site::{appears, image_of, lines, shell_action, task};
+use tink_e2e::stack::{Stack, path_text};
+use tink_e2e::{Launch, Registry, StateDisk, TestRun};
 
 /// A stack, and a registry that holds `actions/busybox:v1`.
 pub struct Site<'r> {
@@ -20,8 +20,7 @@ pub struct Site<'r> {
 impl<'r> Site<'r> {
     pub fn start(run: &'r TestRun) -> Result<Self> {
         let registry = Registry::launch(run).start()?;
-        let image = TestImage::busybox()?.layer().file("etc/run", 0o644, run.name()).build()?;
-        let image = registry.push("actions/busybox", "v1", &image)?.reference;
+        let image = registry.push("actions/busybox", "v1", &image_of(run)?)?.reference;
         let shared = run.scratch().join("shared");
         fs::create_dir(&shared)?;
         Ok(Self { _run: run, stack: Stack::start(run)?, registry, image, shared })
@@ -38,23 +37,19 @@ impl<'r> Site<'r> {
 
     /// An action that runs a shell script and notes each run in a file.
     pub fn action(&self, name: &str, script: &str, more: &str) -> Result<String> {
-        let more: String = more.lines().map(|line| format!("    {line}\n")).collect();
-        let script = json!(format!("echo {name} >> /shared/runs; {script}"));
-        let (image, shared) = (&self.image, path_text(&self.shared)?);
-        Ok(format!(
-            "  - name: {name}\n    image: {image}\n    timeout: 100\n    volumes: ['{shared}:/shared']\n    command: [sh, -c, {script}]\n{more}"
-        ))
+        let volume = format!("volumes: ['{}:/shared']\n{more}", path_text(&self.shared)?);
+        let action = shell_action(name, &self.image, &format!("echo {name} >> /shared/runs; {script}"), &volume);
+        Ok(action.replace("timeout: 60", "timeout: 100"))
     }
 
     /// A workflow of one task.
     pub fn create(&self, name: &str, actions: &[String]) -> Result<()> {
-        self.stack.create(name, &format!("- name: only\n  worker: w\n  actions:\n{}", actions.concat()))
+        self.stack.create(name, &task("only", "w", actions))
     }
 
     /// How often each action ran, in order.
     pub fn runs(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.shared.join("runs")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        lines(&self.shared.join("runs"))
     }
 
     /// Makes a file that actions see as `/shared/<name>`.
@@ -66,8 +61,4 @@ impl<'r> Site<'r> {
     pub fn appears(&self, name: &str) -> Result<()> {
         appears(&self.shared.join(name))
     }
-}
-
-pub fn appears(path: &Path) -> Result<()> {
-    eventually(&path.display().to_string(), DEADLINE, || if path.exists() { Ok(()) } else { Err("not there") })
 }
