@@ -107,6 +107,14 @@ impl WriteTrace {
         places.into_iter().map(|after| Cut { after, seed: dice.below(1_000_000) }).collect()
     }
 
+    /// A cut after each removal of a name: whatever is taken away in several steps is half there at one of them.
+    #[must_use]
+    pub fn cuts_in_removals(&self, seed: u64) -> Vec<Cut> {
+        let mut dice = Dice::new(seed);
+        let removals = self.operations.iter().enumerate().filter(|(_, operation)| operation.is_removal());
+        removals.map(|(nth, _)| Cut { after: nth + 1, seed: dice.below(1_000_000) }).collect()
+    }
+
     /// Writes what is on the disk after a cut into an empty directory.
     ///
     /// # Errors

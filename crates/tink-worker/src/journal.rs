@@ -19,6 +19,8 @@
 //!   damaged/                        entries that could not be read, set aside
 //! ```
 //!
+//! An entry that is being made is called `.new-…`, one that is being removed `.old-…`; both are cleared away at a start.
+//!
 //! Every file but the log is written to a temporary name, synced, renamed and its directory synced, so a file is there
 //! whole or not at all. Closed entries are pruned by count and bytes: the disk is RAM.
 

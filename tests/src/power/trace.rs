@@ -50,6 +50,10 @@ impl Operation {
     pub(super) fn is_sync(&self) -> bool {
         matches!(self.what, What::Sync { .. })
     }
+
+    pub(super) fn is_removal(&self) -> bool {
+        matches!(self.what, What::Remove { .. })
+    }
 }
 
 /// Reads a log of `strace -f -ttt -y -xx`.

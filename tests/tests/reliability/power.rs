@@ -27,11 +27,19 @@ fn now() -> Result<Duration> {
     std::time::SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")
 }
 
-/// Tries every cut on a disk of its own; says which one broke it.
+fn seed() -> u64 {
+    from_environment(SEED_VARIABLE, 1)
+}
+
+/// Tries some cuts of the whole run.
 fn try_cuts(run: &TestRun, trace: &WriteTrace, check: impl Fn(&Path, Cut) -> Result<()>) -> Result<()> {
-    let seed = from_environment(SEED_VARIABLE, 1);
     let wanted = usize::try_from(from_environment(CUTS_VARIABLE, CUTS as u64))?;
-    let cuts = trace.cuts(wanted, seed);
+    try_each(run, trace, trace.cuts(wanted, seed()), check)
+}
+
+/// Tries every cut on a disk of its own; says which one broke it.
+fn try_each(run: &TestRun, trace: &WriteTrace, cuts: Vec<Cut>, check: impl Fn(&Path, Cut) -> Result<()>) -> Result<()> {
+    let seed = seed();
     eprintln!("{} operations, {} syncs, {} cuts, seed {seed}", trace.len(), trace.syncs(), cuts.len());
     ensure!(trace.len() > 50 && trace.syncs() > 10, "the trace is too short to show anything: {}", trace.len());
     for (nth, cut) in cuts.into_iter().enumerate() {
@@ -155,6 +163,33 @@ fn a_power_cut_damages_no_journal_and_takes_no_result_that_was_told() -> Result<
         try_cuts(run, &trace, |disk, cut| journal_has(run, &trace, disk, cut, &told))?;
         let careless = trace.without_syncs();
         found_out(run, &careless, |disk, cut| journal_has(run, &careless, disk, cut, &told))
+    })
+}
+
+/// Closed entries that a worker keeps.
+const CLOSED_MAX: usize = 64;
+
+#[test]
+fn a_power_cut_while_old_entries_are_removed_damages_no_journal() -> Result<()> {
+    scenario("a_power_cut_while_old_entries_are_removed_damages_no_journal", |run| {
+        let site = Site::start(run)?;
+        let log = run.scratch().join("worker.strace");
+        let state = site.stack.worker_dir("w");
+        let mut worker = recorded("tink-worker", &log)?
+            .args(["--id", "w", "--grpc-server", site.stack.grpc(), "--runtime", "embedded", "--state-dir"])
+            .arg(&state)
+            .start(run)?;
+        for workflow in ["older", "newer"] {
+            let action = |nth| site.action(&format!("{workflow}-{nth}"), "true", "");
+            site.create(workflow, &(0..CLOSED_MAX / 2 + 2).map(action).collect::<Result<Vec<_>>>()?)?;
+            site.stack.wait_for_state(workflow, "SUCCESS")?;
+        }
+        let told = [(now()?, format!("newer-{}", CLOSED_MAX / 2 + 1))];
+        stop_recorded(&mut worker, "tink-worker")?;
+        let trace = WriteTrace::read(&log, &state.join("assignments"))?;
+        let cuts = trace.cuts_in_removals(seed());
+        ensure!(cuts.len() > 10, "only {} removals", cuts.len());
+        try_each(run, &trace, cuts, |disk, cut| journal_has(run, &trace, disk, cut, &told))
     })
 }
 

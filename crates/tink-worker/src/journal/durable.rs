@@ -16,16 +16,21 @@ pub(crate) fn create_dir(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     fresh.into_iter().filter_map(Path::parent).try_for_each(|parent| disk.sync_dir(parent))
 }
 
-/// Syncs every directory above `path`: whoever made them before may have failed to.
+/// Makes the names in a directory durable that a life before may have left so that only this kernel knows them.
 ///
 /// A file system that cannot sync a directory, or does not let us, is as durable as it is.
-pub(crate) fn settle(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+pub(crate) fn settle(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    let mut parents = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
-    parents.try_for_each(|parent| match disk.sync_dir(parent) {
+    match disk.sync_dir(directory) {
         Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Ok(()),
         done => done,
-    })
+    }
+}
+
+/// [`settle`] for the directory and every one above it.
+pub(crate) fn settle_all(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let mut all = path.ancestors().filter(|directory| !directory.as_os_str().is_empty());
+    all.try_for_each(|directory| settle(disk, directory))
 }
 
 /// Makes `path` hold `bytes`, whole or not at all: a temporary file, synced, renamed, and the new name synced.
@@ -52,7 +57,27 @@ pub(crate) fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
 /// Moves a directory inside one parent directory or to another one.
 pub(crate) fn rename(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
     disk.rename(from, to)?;
-    [from.parent(), to.parent()].into_iter().flatten().try_for_each(|parent| disk.sync_dir(parent))
+    let elsewhere = to.parent().filter(|parent| from.parent() != Some(parent));
+    [from.parent(), elsewhere].into_iter().flatten().try_for_each(|parent| disk.sync_dir(parent))
+}
+
+/// What the name of a directory begins with that is being removed. Nothing below it means anything any more.
+pub(crate) const GONE: &str = ".old-";
+
+/// Removes a directory, whole or not at all; Ok when it is not there. What is left where this is cut off has a name that
+/// begins with [`GONE`].
+pub(crate) fn remove_dir(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let mut name = std::ffi::OsString::from(GONE);
+    name.push(path.file_name().unwrap_or_default());
+    let gone = path.with_file_name(name);
+    match rename(disk, path, &gone) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // Where there is no room for another name, removing is all the more urgent.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => return disk.remove_dir(path),
+        Err(error) => return Err(error),
+    }
+    disk.remove_dir(&gone)
 }
 
 fn failpoint(path: &Path, step: &str) {

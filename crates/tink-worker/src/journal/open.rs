@@ -14,6 +14,9 @@ use crate::Assignment;
 /// No file of an entry but its log is larger; what is, is damaged.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
+/// What the name of an entry begins with that is not whole yet.
+pub(super) const NEW: &str = ".new-";
+
 impl Journal {
     /// Reads the journal in `root`, which is made where it is missing. Damaged entries are moved to `damaged/` and
     /// named in the log.
@@ -24,7 +27,7 @@ impl Journal {
         let failed = |source| JournalError::Open { path: root.to_owned(), source };
         let assignments = root.join("assignments");
         durable::create_dir(disk.as_ref(), &assignments).map_err(failed)?;
-        durable::settle(disk.as_ref(), &assignments).map_err(failed)?;
+        durable::settle_all(disk.as_ref(), &assignments).map_err(failed)?;
         // A directory that is there may still be on a read-only file system.
         durable::write(disk.as_ref(), &root.join("writable"), b"").map_err(failed)?;
 
@@ -32,13 +35,17 @@ impl Journal {
         let mut state = State::default();
         for name in names {
             let dir = assignments.join(&name);
-            if name.as_encoded_bytes().starts_with(b".new-") {
-                // The worker died before the entry was there; the server will ask again.
+            // The worker died before the entry was there, and the server will ask again; or before all of it was gone.
+            if [NEW, durable::GONE].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes())) {
                 disk.remove_dir(&dir).map_err(failed)?;
                 continue;
             }
             match read_entry(disk.as_ref(), &dir, &name) {
                 Ok(entry) => {
+                    // What follows from it must not be undone by a power cut.
+                    if entry.closed.is_none() {
+                        durable::settle(disk.as_ref(), &dir).map_err(failed)?;
+                    }
                     state.next = state.next.max(entry.id.0);
                     state.entries.insert(entry.id, entry);
                 }

@@ -1,5 +1,7 @@
 //! Fixtures and tests of the journal on a real directory.
 
+use std::ffi::OsString;
+use std::io;
 use std::sync::Arc;
 
 use tink_runtime::{ExitCause, ExitStatus, HandleRecord, Purpose};
@@ -227,4 +229,111 @@ fn a_wall_clock_that_jumps_changes_no_elapsed_time() {
         let attempt = crate::journal::Attempt::begin(1, &at(before, 100));
         assert_eq!(attempt.elapsed(&at(after, 130)), Some(std::time::Duration::from_secs(30)));
     }
+}
+
+/// The real disk, with a list of what was done to it.
+#[derive(Debug, Default)]
+struct Recorder(std::sync::Mutex<Vec<String>>);
+
+impl Recorder {
+    fn note(&self, what: &str, path: &Path) {
+        self.0.lock().unwrap().push(format!("{what} {}", path.file_name().unwrap().display()));
+    }
+
+    fn taken(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Disk for Recorder {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.create_dir(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        RealDisk.create(path)
+    }
+
+    fn append(&self, path: &Path, keep: u64) -> io::Result<Box<dyn DiskFile>> {
+        RealDisk.append(path, keep)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.note("rename to", to);
+        RealDisk.rename(from, to)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.note("remove", path);
+        RealDisk.remove_dir(path)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_file(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        if path.file_name().is_some() {
+            self.note("sync", path);
+        }
+        RealDisk.sync_dir(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        RealDisk.list(path)
+    }
+
+    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+        RealDisk.read(path, bytes_max)
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        RealDisk.len(path)
+    }
+}
+
+#[tokio::test]
+async fn an_entry_is_gone_for_good_before_anything_of_it_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Recorder::default());
+    let journal = Journal::open(dir.path(), Arc::clone(&disk) as _, JournalLimits::default()).unwrap();
+    let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
+    journal.close(entry.id, "accepted".to_owned()).await.unwrap();
+    disk.taken();
+    journal.prune_to(0, 0).await.unwrap();
+    let done = disk.taken();
+    let [.., renamed, synced, removed] = &done[..] else { panic!("{done:?}") };
+    assert_eq!(
+        [renamed, synced, removed],
+        ["rename to .old-00000001-a1", "sync assignments", "remove .old-00000001-a1"],
+        "{done:?}"
+    );
+    assert_eq!(std::fs::read_dir(dir.path().join("assignments")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_entry_whose_removal_was_cut_off_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let half = dir.path().join("assignments/.old-00000009-x");
+    std::fs::create_dir(&half).unwrap();
+    std::fs::write(half.join("result.json"), "{}").unwrap();
+    let after = open(dir.path());
+    assert!(after.entries().is_empty() && !half.exists() && !dir.path().join("damaged").exists());
+}
+
+#[tokio::test]
+async fn what_is_read_of_a_life_that_was_killed_outlives_a_power_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let entry = filled(&journal).await;
+    let closed = journal.begin(assignment("default/w", "a2")).await.unwrap();
+    journal.close(closed.id, "accepted".to_owned()).await.unwrap();
+    let disk = Arc::new(Recorder::default());
+    drop(Journal::open(dir.path(), Arc::clone(&disk) as _, JournalLimits::default()).unwrap());
+    let done = disk.taken();
+    for name in ["assignments", &entry.dir_name] {
+        assert!(done.contains(&format!("sync {name}")), "{name}: {done:?}");
+    }
+    assert!(!done.contains(&format!("sync {}", closed.dir_name)), "nothing follows from it any more: {done:?}");
 }

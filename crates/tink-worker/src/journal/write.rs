@@ -6,6 +6,7 @@ use serde::Serialize;
 use tink_mutation::Mutation;
 use tink_runtime::{ExitStatus, HandleRecord};
 
+use super::open::NEW;
 use super::{Attempt, Disk, Entry, EntryId, HookRun, Journal, JournalError, Phase, Shared, durable};
 use crate::{Assignment, Report};
 
@@ -63,7 +64,7 @@ impl Journal {
             };
             let entry = Entry::new(id, assignment);
             let dir = journal.dir_of(&entry);
-            let fresh = journal.assignments().join(format!(".new-{}", entry.dir_name));
+            let fresh = journal.assignments().join(format!("{NEW}{}", entry.dir_name));
             let file = fresh.join("assignment.json");
             let bytes =
                 json(&*entry.assignment).map_err(|source| JournalError::Encode { path: file.clone(), source })?;
@@ -160,7 +161,7 @@ impl Journal {
                 bytes = bytes.saturating_add(dir_bytes(journal.0.disk.as_ref(), &dir));
                 // A container that could not be removed yet is still to be found through its entry.
                 if (nth >= entries_max || bytes > bytes_max) && !entry.holds_containers() {
-                    let source = journal.0.disk.remove_dir(&dir).err();
+                    let source = durable::remove_dir(journal.0.disk.as_ref(), &dir).err();
                     journal.0.lock().entries.remove(&entry.id);
                     if let Some(source) = source {
                         return Err(JournalError::Write { path: dir, source });
