@@ -9,13 +9,14 @@
 //!
 //! Everything inside the house speaks `tink-workflow` types; only the module of a generation knows its messages.
 
+/// The descriptors of every service, for server reflection: one `FileDescriptorSet`. The service that 2023 and 2025 call by the
+/// same name is there once, with the calls of both.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// Today's agents: `proto.WorkflowService` with GetAction and ReportActionStatus.
 pub mod v2025 {
     #![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated from proto/v2025/workflow.proto")]
     include!(concat!(env!("OUT_DIR"), "/v2025/proto.rs"));
-
-    /// Descriptors for server reflection.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/v2025/descriptors.bin"));
 
     /// The violation type that tells an agent to ask again later.
     pub const NO_ACTION_AVAILABLE: &str = "PRECONDITION_FAILURE_VIOLATION_NO_ACTION_AVAILABLE";
@@ -52,16 +53,10 @@ pub mod v2021 {
         #![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated from proto/v2021/events.proto")]
         include!(concat!(env!("OUT_DIR"), "/v2021/github.com.tinkerbell.tink.protos.events.rs"));
     }
-
-    /// Descriptors for server reflection.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/v2021/descriptors.bin"));
 }
 
 /// The administrators' services: objects, workflows, workers.
 pub mod admin {
     #![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated from proto/admin/tink.proto")]
     include!(concat!(env!("OUT_DIR"), "/admin/tink.v1.rs"));
-
-    /// Descriptors for server reflection.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/admin/descriptors.bin"));
 }

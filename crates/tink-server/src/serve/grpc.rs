@@ -67,10 +67,12 @@ pub async fn serve(
     set_health(&reporter, true).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(tink_proto::v2025::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tink_proto::v2021::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tink_proto::admin::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tink_proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // By itself each version names itself alone.
+            .include_reflection_service(false)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
     };
     let router = Server::builder()
         .layer(Guard(engine.metrics.clone()))

@@ -65,35 +65,70 @@ async fn metrics_count_what_happens() {
     assert!(text.ends_with("# EOF\n"));
 }
 
+/// Every service there is.
+const SERVICES: [&str; 11] = [
+    "github.com.tinkerbell.tink.protos.events.EventsService",
+    "github.com.tinkerbell.tink.protos.hardware.HardwareService",
+    "github.com.tinkerbell.tink.protos.template.TemplateService",
+    "github.com.tinkerbell.tink.protos.workflow.WorkflowService",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "proto.WorkflowService",
+    "tink.v1.ObjectService",
+    "tink.v1.WorkerService",
+    "tink.v1.WorkflowService",
+];
+
 #[tokio::test]
-async fn both_reflections_name_the_services() {
-    use tonic_reflection::pb::{v1, v1alpha};
+async fn reflection_names_every_service() {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
     let world = world().await;
-    let mut found = Vec::new();
-    {
-        use v1::server_reflection_client::ServerReflectionClient;
-        use v1::{
-            ServerReflectionRequest, server_reflection_request::MessageRequest, server_reflection_response as answer,
-        };
-        let message_request = Some(MessageRequest::ListServices(String::new()));
-        let request = ServerReflectionRequest { host: String::new(), message_request };
-        let mut client = ServerReflectionClient::new(world.channel.clone());
-        let mut stream = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
-        match stream.message().await.unwrap().unwrap().message_response.unwrap() {
-            answer::MessageResponse::ListServicesResponse(list) => {
-                found.extend(list.service.into_iter().map(|service| service.name));
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    for service in ["proto.WorkflowService", "tink.v1.WorkflowService", "grpc.health.v1.Health"] {
-        assert!(found.iter().any(|name| name == service), "{service} in {found:?}");
-    }
-    use v1alpha::server_reflection_client::ServerReflectionClient;
-    use v1alpha::{ServerReflectionRequest, server_reflection_request::MessageRequest};
-    let symbol = MessageRequest::FileContainingSymbol("proto.ActionRequest".to_owned());
-    let request = ServerReflectionRequest { host: String::new(), message_request: Some(symbol) };
     let mut client = ServerReflectionClient::new(world.channel.clone());
+    let request = tonic_reflection::pb::v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
     let mut stream = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
-    assert!(format!("{:?}", stream.message().await.unwrap().unwrap()).contains("FileDescriptorResponse"));
+    let MessageResponse::ListServicesResponse(list) =
+        stream.message().await.unwrap().unwrap().message_response.unwrap()
+    else {
+        panic!("no list")
+    };
+    let mut found: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+    found.sort();
+    assert_eq!(found, SERVICES);
+    let mut health = HealthClient::new(world.channel.clone());
+    for service in SERVICES.iter().filter(|service| !service.starts_with("grpc.")) {
+        let request = HealthCheckRequest { service: (*service).to_owned() };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+}
+
+#[tokio::test]
+async fn both_reflections_describe_the_messages_of_every_generation() {
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1alpha::{ServerReflectionRequest, server_reflection_response::MessageResponse};
+    let world = world().await;
+    let mut client = ServerReflectionClient::new(world.channel.clone());
+    for (symbol, also) in [
+        ("proto.ActionRequest", "GetWorkflowContexts"),
+        ("proto.WorkflowContextRequest", "GetAction"),
+        ("proto.WorkflowService", "ReportActionStatus"),
+        ("github.com.tinkerbell.tink.protos.workflow.WorkflowContextRequest", "GetWorkflowDataVersion"),
+        ("github.com.tinkerbell.tink.protos.hardware.HardwareService", "DeprecatedWatch"),
+        ("tink.v1.WorkerService", "ListWorkersRequest"),
+    ] {
+        let message_request = Some(MessageRequest::FileContainingSymbol(symbol.to_owned()));
+        let request = ServerReflectionRequest { host: String::new(), message_request };
+        let mut stream = client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+        let answer = stream.message().await.unwrap().unwrap().message_response.unwrap();
+        let MessageResponse::FileDescriptorResponse(files) = answer else { panic!("{symbol}: {answer:?}") };
+        let text = String::from_utf8_lossy(&files.file_descriptor_proto.concat()).into_owned();
+        assert!(text.contains(also), "{symbol}: {text}");
+    }
 }
