@@ -74,9 +74,7 @@ pub(crate) fn is_below_root(path: &Path) -> bool {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VolumeError {
     /// The source is a name, which engines with a volume store know.
-    #[error(
-        "volume {volume:?} names the volume {name:?}; the embedded runtime has no named volumes, give an absolute host path"
-    )]
+    #[error("volume {volume:?} names the volume {name:?}; there are no named volumes here, give an absolute host path")]
     Named {
         /// The volume as given.
         volume: String,
@@ -90,9 +88,7 @@ pub enum VolumeError {
         volume: String,
     },
     /// Mounts would travel between container and host.
-    #[error(
-        "volume {volume:?} asks for {option} propagation; the embedded runtime keeps every container's mounts private"
-    )]
+    #[error("volume {volume:?} asks for {option} propagation; every container's mounts are private here")]
     Propagation {
         /// The volume as given.
         volume: String,

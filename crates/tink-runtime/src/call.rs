@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::{Operation, RuntimeError};
 
 /// For calls that a daemon answers from memory or with a little disk work.
@@ -62,8 +64,40 @@ where
     }
 }
 
+/// How long `wait` and `logs` sit out a daemon that is away before they tell the caller.
+const OUTAGE_MAX: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Repeats a look at a container while the daemon is away, for at most a minute.
+pub(crate) async fn patiently<T, K: Kind, F: Future<Output = Result<T, Failure<K>>>>(
+    container: &str,
+    is_outage: impl Fn(&Failure<K>) -> bool,
+    look: impl Fn() -> F,
+) -> Result<T, Failure<K>> {
+    let give_up = Instant::now() + OUTAGE_MAX;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match look().await {
+            Err(failure) if is_outage(&failure) && Instant::now() + pause < give_up => {
+                tracing::debug!(
+                    container,
+                    engine = K::ENGINE,
+                    reason = failure.message,
+                    "the engine is away, asking again"
+                );
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
+            answer => return answer,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[derive(Debug, PartialEq, Eq)]
@@ -88,5 +122,23 @@ mod tests {
     async fn a_call_that_hangs_ends_at_its_deadline() {
         let failure: Failure<Away> = within(SHORT, std::future::pending::<Result<(), ()>>()).await.unwrap_err();
         assert_eq!(failure, Failure::unreachable("podman did not answer within 30 s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_is_away_is_asked_again_for_a_minute() {
+        let asked = Cell::new(0);
+        let look = |back_after: u32| {
+            let asked = &asked;
+            move || {
+                asked.set(asked.get() + 1);
+                let back = asked.get() > back_after;
+                async move { if back { Ok(()) } else { Err(Failure::unreachable("away")) } }
+            }
+        };
+        assert_eq!(patiently::<_, Away, _>("c", Failure::is_unreachable, look(5)).await, Ok(()));
+        let begun = Instant::now();
+        let failure = patiently::<_, Away, _>("c", Failure::is_unreachable, look(u32::MAX)).await.unwrap_err();
+        assert_eq!(failure, Failure::unreachable("away"));
+        assert!((OUTAGE_MAX - LAST_PAUSE..=OUTAGE_MAX).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     }
 }

@@ -19,6 +19,7 @@ mod registry;
 mod runtime;
 mod select;
 mod spec;
+mod wanted;
 
 pub use archives::image_archives;
 pub use containerd::{

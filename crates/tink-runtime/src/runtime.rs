@@ -80,6 +80,22 @@ pub struct HandleRecord {
     pub engine: serde_json::Value,
 }
 
+impl HandleRecord {
+    /// What is stored of a container of which everything else follows from its id.
+    pub(crate) fn of(runtime: &str, container: String, identity: &Identity) -> Self {
+        let (runtime, identity) = (runtime.to_owned(), identity.clone());
+        Self { runtime, container, identity, engine: serde_json::Value::Null }
+    }
+
+    /// The container's id as the name of a directory; a damaged record must not lead elsewhere.
+    pub(crate) fn directory_name(&self, operation: Operation) -> Result<&str, RuntimeError> {
+        if Path::new(&self.container).file_name().is_some_and(|name| *name == *self.container) {
+            return Ok(&self.container);
+        }
+        Err(RuntimeError::permanent(operation, &self.container, "this is no container id"))
+    }
+}
+
 /// What became of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recovered {

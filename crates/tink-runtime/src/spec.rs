@@ -59,6 +59,13 @@ impl Identity {
         name
     }
 
+    /// Whether it is the same run: the worker's id and the action's name, which may be given anew, do not tell runs apart.
+    #[must_use]
+    pub fn is_same_run(&self, other: &Self) -> bool {
+        let Self { workflow, action, attempt, purpose, action_name: _, worker: _ } = other;
+        (&self.workflow, &self.action, &self.attempt, &self.purpose) == (workflow, action, attempt, purpose)
+    }
+
     /// Labels for the container, `org.tinkerbell.*`.
     #[must_use]
     pub fn labels(&self) -> [(&'static str, String); 6] {
@@ -101,19 +108,47 @@ pub struct ContainerSpec {
     pub tty: bool,
 }
 
+/// An action that asks for nothing special.
+#[cfg(test)]
+pub(crate) fn action() -> ContainerSpec {
+    ContainerSpec {
+        identity: identity(),
+        image: ImageRef::parse("alpine").unwrap(),
+        command: Vec::new(),
+        environment: Vec::new(),
+        volumes: Vec::new(),
+        pid: String::new(),
+        network: String::new(),
+        tty: false,
+    }
+}
+
+/// The first run of [`action`].
+#[cfg(test)]
+pub(crate) fn identity() -> Identity {
+    Identity {
+        workflow: WorkflowId::parse("default/w").unwrap(),
+        action: ActionId::parse("01J").unwrap(),
+        action_name: "hello".to_owned(),
+        worker: WorkerId::parse("aa:bb").unwrap(),
+        attempt: 1,
+        purpose: Purpose::Action,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn identity(attempt: u32, purpose: Purpose) -> Identity {
-        Identity {
-            workflow: WorkflowId::parse("default/w").unwrap(),
-            action: ActionId::parse("01J").unwrap(),
-            action_name: "stream image:1".to_owned(),
-            worker: WorkerId::parse("aa:bb").unwrap(),
-            attempt,
-            purpose,
-        }
+        Identity { action_name: "stream image:1".to_owned(), attempt, purpose, ..super::identity() }
+    }
+
+    #[test]
+    fn a_run_is_the_same_under_another_name_and_no_other_one_is() {
+        let one = identity(1, Purpose::Action);
+        assert!(one.is_same_run(&Identity { action_name: "other".to_owned(), ..one.clone() }));
+        assert!(!one.is_same_run(&identity(2, Purpose::Action)) && !one.is_same_run(&identity(1, Purpose::Detached)));
     }
 
     #[test]

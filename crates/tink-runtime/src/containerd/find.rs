@@ -1,6 +1,6 @@
 //! Finding containers again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::ContainerdRuntime;
 use super::names::{container_id, record};
@@ -27,12 +27,9 @@ impl ContainerdRuntime {
         Ok(started.map(|_| record(identity)))
     }
 
-    /// The directory of a recorded container; a damaged record must not lead elsewhere.
+    /// The directory of a recorded container.
     pub(super) fn recorded_dir(&self, record: &HandleRecord, operation: Operation) -> Result<PathBuf, RuntimeError> {
-        if Path::new(&record.container).file_name().is_some_and(|name| *name == *record.container) {
-            return Ok(self.data_root.dir(&record.container));
-        }
-        Err(RuntimeError::permanent(operation, &record.container, "this is no container id"))
+        record.directory_name(operation).map(|name| self.data_root.dir(name))
     }
 }
 

@@ -18,30 +18,17 @@ pub(super) fn container_id(identity: &Identity) -> String {
 
 /// What is stored of a container.
 pub(super) fn record(identity: &Identity) -> HandleRecord {
-    HandleRecord {
-        runtime: NAME.to_owned(),
-        container: container_id(identity),
-        identity: identity.clone(),
-        engine: serde_json::Value::Null,
-    }
+    HandleRecord::of(NAME, container_id(identity), identity)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Purpose;
-    use tink_workflow::{ActionId, WorkerId, WorkflowId};
 
     #[test]
     fn the_run_makes_the_id_and_names_do_not() {
-        let one = Identity {
-            workflow: WorkflowId::parse("default/w").unwrap(),
-            action: ActionId::parse("01J").unwrap(),
-            action_name: "hello".to_owned(),
-            worker: WorkerId::parse("aa:bb").unwrap(),
-            attempt: 1,
-            purpose: Purpose::Action,
-        };
+        let one = crate::spec::identity();
         let id = container_id(&one);
         assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert_eq!(container_id(&Identity { action_name: "other".to_owned(), ..one.clone() }), id);

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tink_image::ProcessConfig;
-use tink_oci::Volume;
 
 use super::data_root::ETC_FILES;
-use super::user::User;
+use super::user::{User, within_root};
 use crate::ContainerSpec;
+use crate::wanted::Wanted;
 
 /// What Docker gives an image that says nothing.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -21,43 +21,6 @@ pub(super) const CGROUP_PARENT: &str = "/tinkerbell";
 const NO_DEVICES_BELOW: [&str; 7] = ["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-cgroup", ".udev"];
 /// Devices of a machine, at most.
 const DEVICES_MAX: usize = 10_000;
-
-/// What the action asks for, checked.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) volumes: Vec<Volume>,
-    pub(super) host_pid: bool,
-    pub(super) host_network: bool,
-}
-
-/// Reads what the action asks for. An error is what cannot be had here, in words for the action's author.
-pub(super) fn wanted(spec: &ContainerSpec) -> Result<Wanted, String> {
-    let volumes = spec
-        .volumes
-        .iter()
-        .map(|volume| Volume::parse(volume).map_err(|error| error.to_string().replace("embedded", "containerd")))
-        .collect::<Result<_, _>>()?;
-    let host_pid = match spec.pid.as_str() {
-        "" | "private" => false,
-        "host" => true,
-        other => {
-            return Err(format!(
-                "the PID namespace {other:?} is not to be had; the containerd runtime has `host` and one of the \
-                 container's own"
-            ));
-        }
-    };
-    let host_network = match spec.network.as_str() {
-        "" | "host" | "bridge" | "default" => true,
-        "none" => false,
-        other => {
-            return Err(format!(
-                "the network {other:?} is not to be had; the containerd runtime has `host` and `none`"
-            ));
-        }
-    };
-    Ok(Wanted { volumes, host_pid, host_network })
-}
 
 /// What is known of the machine and the container's directory.
 pub(super) struct Place<'a> {
@@ -76,8 +39,6 @@ pub(super) fn oci_spec(
     user: &User,
     place: &Place<'_>,
 ) -> Value {
-    let command = if spec.command.is_empty() { &image.cmd } else { &spec.command };
-    let args = [image.entrypoint.as_slice(), command].concat();
     let capabilities = place.capabilities;
     // The first one is among them, as with Docker since CVE-2022-36109: files may deny a group what they grant to others.
     let others = user.groups.iter().copied().filter(|gid| *gid != user.gid);
@@ -97,9 +58,9 @@ pub(super) fn oci_spec(
         "process": {
             "terminal": spec.tty,
             "user": {"uid": user.uid, "gid": user.gid, "additionalGids": groups},
-            "args": args,
+            "args": wanted.args,
             "env": environment(image, spec, place.hostname),
-            "cwd": Path::new("/").join(&image.working_dir),
+            "cwd": wanted.cwd,
             "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
             "oomScoreAdj": 0,
         },
@@ -139,7 +100,7 @@ fn environment(image: &ProcessConfig, spec: &ContainerSpec, hostname: &str) -> V
 /// The standard ones that no volume takes the place of, then the container's own files, then the volumes, those nearer
 /// to the root first.
 fn mounts(wanted: &Wanted, place: &Place<'_>) -> Vec<Value> {
-    let targets: Vec<PathBuf> = wanted.volumes.iter().map(|volume| plain(&volume.target)).collect();
+    let targets: Vec<PathBuf> = wanted.volumes.iter().map(|volume| within_root(volume.target.components())).collect();
     let taken = |target: &str| targets.iter().any(|volume| Path::new(target).starts_with(volume));
     let mount = |target: &str, kind: &str, options: &[&str]| json!({"destination": target, "type": kind, "source": kind, "options": options});
     let dev = ["nosuid", "strictatime", "mode=755", "size=65536k"];
@@ -198,21 +159,6 @@ pub(super) fn make_sources(wanted: &Wanted, dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The path without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::from("/");
-    for part in path.components() {
-        match part {
-            Component::Normal(word) => plain.push(word),
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
-        }
-    }
-    plain
-}
-
 /// All devices of the machine. Where `/dev` itself is a volume, runc leaves it as it is.
 fn devices() -> Vec<Value> {
     let mut devices = Vec::new();
@@ -250,28 +196,15 @@ fn devices() -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Identity, Purpose};
-    use tink_workflow::{ActionId, ImageRef, WorkerId, WorkflowId};
 
     fn action() -> ContainerSpec {
         ContainerSpec {
-            identity: Identity {
-                workflow: WorkflowId::parse("default/w").unwrap(),
-                action: ActionId::parse("01J").unwrap(),
-                action_name: "hello".to_owned(),
-                worker: WorkerId::parse("aa:bb").unwrap(),
-                attempt: 1,
-                purpose: Purpose::Action,
-            },
-            image: ImageRef::parse("alpine").unwrap(),
             command: vec!["given".to_owned()],
             environment: vec!["A=action".to_owned(), "PATH=/own".to_owned()],
             volumes: ["/dev:/dev", "/x:/a/b/c:ro", "/y:/a", "/z:/a/b:bind", "/etc/hosts:/etc/hosts"]
                 .map(str::to_owned)
                 .to_vec(),
-            pid: String::new(),
-            network: String::new(),
-            tty: false,
+            ..crate::spec::action()
         }
     }
 
@@ -286,7 +219,7 @@ mod tests {
         let place =
             Place { id: "id", dir: Path::new("/data/id"), hostname: "box", capabilities: &["CAP_CHOWN".to_owned()] };
         let user = User { uid: 7, gid: 8, groups: vec![9] };
-        oci_spec(action, &wanted(action).unwrap(), &image, &user, &place)
+        oci_spec(action, &Wanted::read(action, &image, "containerd").unwrap(), &image, &user, &place)
     }
 
     fn targets(spec: &Value) -> Vec<&str> {
@@ -339,19 +272,5 @@ mod tests {
         assert!(plain.contains(&"pid".to_owned()) && !plain.contains(&"network".to_owned()));
         let other = kinds(&spec_of(&ContainerSpec { pid: "host".into(), network: "none".into(), ..action() }));
         assert!(!other.contains(&"pid".to_owned()) && other.contains(&"network".to_owned()));
-    }
-
-    #[test]
-    fn what_cannot_be_had_is_refused_by_name() {
-        for (pid, network, volume, named) in [
-            ("container:x", "", "/a:/a", "container:x"),
-            ("", "my-network", "/a:/a", "my-network"),
-            ("", "", "cache:/a", "cache"),
-            ("", "", "/a:/a:rshared", "rshared"),
-        ] {
-            let (pid, network, volumes) = (pid.to_owned(), network.to_owned(), vec![volume.to_owned()]);
-            let error = wanted(&ContainerSpec { pid, network, volumes, ..action() }).unwrap_err();
-            assert!(error.contains(named) && error.contains("containerd runtime"), "{error}");
-        }
     }
 }

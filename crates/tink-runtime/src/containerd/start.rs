@@ -17,10 +17,11 @@ use super::image::{Unpacked, name};
 use super::lease::Lease;
 use super::logger::log_uri;
 use super::names::{container_id, record};
-use super::spec::{Place, Wanted, make_sources, oci_spec, wanted};
+use super::spec::{Place, make_sources, oci_spec};
 use super::task::Life;
 use super::user::User;
-use super::{ContainerdRuntime, host};
+use super::{ContainerdRuntime, NAME, host};
+use crate::wanted::Wanted;
 use crate::{ContainerSpec, HandleRecord, Identity, Operation, RuntimeError};
 
 /// The type that containerd's other clients give the specification.
@@ -49,11 +50,12 @@ impl ContainerdRuntime {
     pub(super) async fn start_container(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {
         let (name_shown, id) = (spec.identity.container_name(), container_id(&spec.identity));
         let fail = |failure: Failure| failure.into_error(Operation::Start, &name_shown);
-        let wanted = wanted(spec).map_err(|reason| RuntimeError::permanent(Operation::Start, &name_shown, reason))?;
         let image = self.unpacked(&spec.image).await.map_err(fail)?.ok_or_else(|| {
             let reason = format!("the image {} is not here; it was removed after the pull", spec.image);
             RuntimeError::permanent(Operation::Start, &name_shown, reason)
         })?;
+        let wanted = Wanted::read(spec, &image.config.config, NAME)
+            .map_err(|reason| RuntimeError::permanent(Operation::Start, &name_shown, reason))?;
         if self.settle_clash(&spec.identity, &name_shown, &id).await? {
             return Ok(record(&spec.identity));
         }

@@ -8,19 +8,14 @@ use tink_containerd::services::containers::v1::{Container, GetContainerRequest};
 use tink_containerd::services::tasks::v1::tasks_client::TasksClient;
 use tink_containerd::services::tasks::v1::{GetRequest, KillRequest, WaitRequest};
 use tink_workflow::Timestamp;
-use tokio::time::Instant;
 use tonic::Code;
 
 use super::call::{Failure, SHORT, call, or_none};
 use super::names::KEPT;
 use super::{ContainerdRuntime, oom};
+use crate::call::patiently;
 use crate::exit_code::cause;
 use crate::{ExitCause, ExitStatus};
-
-/// How long `wait` sits out a daemon that is away before it tells the caller.
-const OUTAGE_MAX: Duration = Duration::from_secs(60);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The life of a container, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,18 +62,7 @@ impl ContainerdRuntime {
 
     /// A look that is repeated while the daemon is away, for at most a minute.
     pub(super) async fn look_patiently(&self, id: &str) -> Result<Option<Seen>, Failure> {
-        let give_up = Instant::now() + OUTAGE_MAX;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.look(id).await {
-                Err(failure) if failure.is_unreachable() && Instant::now() + pause < give_up => {
-                    tracing::debug!(container = id, reason = failure.message, "containerd is away, asking again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LAST_PAUSE);
-                }
-                answer => return answer,
-            }
-        }
+        patiently(id, Failure::is_unreachable, || self.look(id)).await
     }
 
     async fn life(&self, container: &Container) -> Result<Life, Failure> {

@@ -108,9 +108,14 @@ fn is_opaque(dir: &Path) -> bool {
 
 /// The path after a link at `before`, inside of the image whatever the link says.
 fn followed(before: &[Component<'_>], target: &Path, after: &[Component<'_>]) -> PathBuf {
-    let mut path = PathBuf::from("/");
     let start: &[Component<'_>] = if target.is_absolute() { &[] } else { before };
-    for part in start.iter().copied().chain(target.components()).chain(after.iter().copied()) {
+    within_root(start.iter().copied().chain(target.components()).chain(after.iter().copied()))
+}
+
+/// The absolute path of these parts; what leads above the root stays in it.
+pub(super) fn within_root<'a>(parts: impl Iterator<Item = Component<'a>>) -> PathBuf {
+    let mut path = PathBuf::from("/");
+    for part in parts {
         match part {
             Component::Normal(word) => path.push(word),
             Component::ParentDir => {

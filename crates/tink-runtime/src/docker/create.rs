@@ -59,19 +59,11 @@ pub(super) fn reference(image: &ImageRef) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Identity, Purpose};
-    use tink_workflow::{ActionId, WorkerId, WorkflowId};
+    use crate::Identity;
 
     fn spec() -> ContainerSpec {
         ContainerSpec {
-            identity: Identity {
-                workflow: WorkflowId::parse("default/w").unwrap(),
-                action: ActionId::parse("01J").unwrap(),
-                action_name: "hello".to_owned(),
-                worker: WorkerId::parse("aa:bb").unwrap(),
-                attempt: 2,
-                purpose: Purpose::Action,
-            },
+            identity: Identity { attempt: 2, ..crate::spec::identity() },
             image: ImageRef::parse("alpine").unwrap(),
             command: vec!["echo".to_owned(), "a b".to_owned()],
             environment: vec!["A=b".to_owned()],

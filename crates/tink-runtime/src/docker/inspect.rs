@@ -1,20 +1,14 @@
 //! Looking at containers: recover, find, and the look that sits out a restart of the daemon.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions};
-use tokio::time::Instant;
 
 use super::call::{Failure, FailureKind, SHORT, call};
 use super::state::{Life, life};
 use super::{DockerRuntime, NAME};
+use crate::call::patiently;
 use crate::{HandleRecord, Identity, Operation, Recovered, RuntimeError};
-
-/// How long `wait` and `logs` sit out a daemon that is away before they tell the caller.
-const OUTAGE_MAX: Duration = Duration::from_secs(60);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A container as the daemon sees it.
 #[derive(Debug)]
@@ -50,18 +44,7 @@ impl DockerRuntime {
 
     /// A look that is repeated while the daemon is away, for at most a minute.
     pub(super) async fn inspect_patiently(&self, container: &str) -> Result<Option<Seen>, Failure> {
-        let give_up = Instant::now() + OUTAGE_MAX;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.inspect(container).await {
-                Err(failure) if is_outage(&failure) && Instant::now() + pause < give_up => {
-                    tracing::debug!(container, reason = failure.message, "docker is away, asking again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LAST_PAUSE);
-                }
-                answer => return answer,
-            }
-        }
+        patiently(container, is_outage, || self.inspect(container)).await
     }
 
     pub(super) async fn recover_container(&self, record: &HandleRecord) -> Result<Recovered, RuntimeError> {
@@ -91,12 +74,7 @@ impl DockerRuntime {
 
 /// What is stored of a container.
 pub(super) fn record(id: String, identity: &Identity) -> HandleRecord {
-    HandleRecord {
-        runtime: NAME.to_owned(),
-        container: id,
-        identity: identity.clone(),
-        engine: serde_json::Value::Null,
-    }
+    HandleRecord::of(NAME, id, identity)
 }
 
 /// Whether the daemon may only be restarting.

@@ -132,18 +132,9 @@ fn start_error(failure: Failure, name: &str) -> RuntimeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Purpose;
-    use tink_workflow::{ActionId, WorkerId, WorkflowId};
 
     fn identity(attempt: u32) -> Identity {
-        Identity {
-            workflow: WorkflowId::parse("default/w").unwrap(),
-            action: ActionId::parse("01J").unwrap(),
-            action_name: "hello".to_owned(),
-            worker: WorkerId::parse("aa:bb").unwrap(),
-            attempt,
-            purpose: Purpose::Action,
-        }
+        Identity { attempt, ..crate::spec::identity() }
     }
 
     fn seen(labels: &[(&str, String)]) -> Seen {

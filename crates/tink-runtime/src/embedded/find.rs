@@ -37,20 +37,15 @@ impl Owner {
         let bytes = std::fs::read(dir.join(FILE)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
-
-    /// The same run, also when the worker or the action was given another name since.
-    pub(super) fn is(&self, identity: &Identity) -> bool {
-        let Identity { workflow, action, attempt, purpose, action_name: _, worker: _ } = identity;
-        let own = &self.identity;
-        (&own.workflow, &own.action, own.attempt, own.purpose) == (workflow, action, *attempt, *purpose)
-    }
 }
 
 impl EmbeddedRuntime {
     pub(super) async fn find_container(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
         let id = container_id(&identity.container_name());
         let dir = self.dir(&id);
-        let Some(owner) = Owner::read(&dir).filter(|owner| owner.is(identity)) else { return Ok(None) };
+        let Some(owner) = Owner::read(&dir).filter(|owner| owner.identity.is_same_run(identity)) else {
+            return Ok(None);
+        };
         // A directory of a start that did not get as far as the program is nothing to wait for.
         match tink_oci::Record::load(&dir) {
             Ok(Some(_)) => Ok(Some(record(id, &owner.identity))),
@@ -64,10 +59,5 @@ impl EmbeddedRuntime {
 
 /// What is stored of a container: everything else is in its state directory.
 pub(super) fn record(id: String, identity: &Identity) -> HandleRecord {
-    HandleRecord {
-        runtime: NAME.to_owned(),
-        container: id,
-        identity: identity.clone(),
-        engine: serde_json::Value::Null,
-    }
+    HandleRecord::of(NAME, id, identity)
 }

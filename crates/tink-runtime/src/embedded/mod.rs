@@ -77,12 +77,9 @@ impl EmbeddedRuntime {
         self.containers.join(container)
     }
 
-    /// The state directory of a recorded container; a damaged record must not lead elsewhere.
+    /// The state directory of a recorded container.
     fn recorded_dir(&self, record: &HandleRecord, operation: Operation) -> Result<PathBuf, RuntimeError> {
-        if Path::new(&record.container).file_name().is_some_and(|name| *name == *record.container) {
-            return Ok(self.dir(&record.container));
-        }
-        Err(RuntimeError::permanent(operation, &record.container, "this is no container id"))
+        record.directory_name(operation).map(|name| self.dir(name))
     }
 }
 

@@ -104,7 +104,7 @@ impl EmbeddedRuntime {
         }
         let status = tink_oci::status(dir);
         if matches!(status, Ok(Status::Running(_) | Status::Starting)) {
-            if Owner::read(dir).is_some_and(|owner| owner.is(identity)) {
+            if Owner::read(dir).is_some_and(|owner| owner.identity.is_same_run(identity)) {
                 tracing::info!(container = name, "the action's container is running already, taken up");
                 return Ok(true);
             }

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use tink_image::ProcessConfig;
-use tink_oci::{Network, PidNamespace, Spec, Volume};
+use tink_oci::{Network, PidNamespace, Spec};
 
+use super::NAME;
 use crate::ContainerSpec;
+use crate::wanted::Wanted;
 
 /// What a container id may have at most: it names a cgroup, too.
 const ID_BYTES_MAX: usize = 128;
@@ -30,66 +32,26 @@ pub(super) fn translate(
     layers: Vec<PathBuf>,
     config: &ProcessConfig,
 ) -> Result<Spec, String> {
+    let asked = Wanted::read(spec, config, NAME)?;
     let mut wanted = Spec::new(id, dir, layers);
-    let command = if spec.command.is_empty() { &config.cmd } else { &spec.command };
-    wanted.args = [config.entrypoint.as_slice(), command].concat();
+    wanted.args = asked.args;
     wanted.env = [config.env.as_slice(), &spec.environment].concat();
-    wanted.cwd = Path::new("/").join(&config.working_dir).to_string_lossy().into_owned();
+    wanted.cwd = asked.cwd.to_string_lossy().into_owned();
     wanted.user = (!config.user.is_empty()).then(|| config.user.clone());
-    wanted.volumes = spec
-        .volumes
-        .iter()
-        .map(|volume| Volume::parse(volume).map_err(|error| error.to_string()))
-        .collect::<Result<_, _>>()?;
-    wanted.pid = pid(&spec.pid)?;
-    wanted.network = network(&spec.network)?;
+    wanted.volumes = asked.volumes;
+    wanted.pid = if asked.host_pid { PidNamespace::Host } else { PidNamespace::Private };
+    wanted.network = if asked.host_network { Network::Host } else { Network::Isolated };
     wanted.tty = spec.tty;
     Ok(wanted)
-}
-
-fn pid(text: &str) -> Result<PidNamespace, String> {
-    match text {
-        "" | "private" => Ok(PidNamespace::Private),
-        "host" => Ok(PidNamespace::Host),
-        other => Err(format!(
-            "the PID namespace {other:?} is not to be had; the embedded runtime has `host` and one of the container's own"
-        )),
-    }
-}
-
-/// There are no bridges: a container that is to reach others uses the host's network.
-fn network(text: &str) -> Result<Network, String> {
-    match text {
-        "" | "host" | "bridge" | "default" => Ok(Network::Host),
-        "none" => Ok(Network::Isolated),
-        other => Err(format!("the network {other:?} is not to be had; the embedded runtime has `host` and `none`")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Identity, Purpose};
-    use tink_workflow::{ActionId, ImageRef, WorkerId, WorkflowId};
 
     fn action() -> ContainerSpec {
-        ContainerSpec {
-            identity: Identity {
-                workflow: WorkflowId::parse("default/w").unwrap(),
-                action: ActionId::parse("01J").unwrap(),
-                action_name: "hello".to_owned(),
-                worker: WorkerId::parse("aa:bb").unwrap(),
-                attempt: 1,
-                purpose: Purpose::Action,
-            },
-            image: ImageRef::parse("alpine").unwrap(),
-            command: vec![],
-            environment: vec!["A=action".to_owned()],
-            volumes: vec!["/dev:/dev".to_owned()],
-            pid: String::new(),
-            network: String::new(),
-            tty: false,
-        }
+        let (environment, volumes) = (vec!["A=action".to_owned()], vec!["/dev:/dev".to_owned()]);
+        ContainerSpec { environment, volumes, ..crate::spec::action() }
     }
 
     fn image() -> ProcessConfig {
@@ -108,41 +70,12 @@ mod tests {
     }
 
     #[test]
-    fn the_command_replaces_the_images_and_the_entrypoint_stays() {
-        assert_eq!(translated(&action()).unwrap().args, ["/entry", "default"]);
-        let given = ContainerSpec { command: vec!["given".to_owned()], ..action() };
-        assert_eq!(translated(&given).unwrap().args, ["/entry", "given"]);
-    }
-
-    #[test]
     fn the_image_says_what_the_action_leaves_out() {
         let spec = translated(&action()).unwrap();
         assert_eq!(spec.env, ["A=image", "A=action"], "the last of a name wins");
         assert_eq!((spec.cwd.as_str(), spec.user.as_deref()), ("/srv", Some("1000:1000")));
         assert_eq!((spec.pid, spec.network), (PidNamespace::Private, Network::Host));
         spec.check().unwrap();
-    }
-
-    #[test]
-    fn what_cannot_be_had_is_refused_by_name() {
-        for (pid, network, volume) in [
-            ("container:x", "", "/a:/a"),
-            ("", "container:x", "/a:/a"),
-            ("", "my-network", "/a:/a"),
-            ("", "", "named:/a"),
-            ("", "", "/a:relative"),
-            ("", "", "/a:/a:nonsense"),
-        ] {
-            let wrong = ContainerSpec {
-                pid: pid.to_owned(),
-                network: network.to_owned(),
-                volumes: vec![volume.to_owned()],
-                ..action()
-            };
-            let error = translated(&wrong).unwrap_err();
-            let named = ["container:x", "my-network", "named", "relative", "nonsense"];
-            assert!(named.iter().any(|name| error.contains(name)), "{error}");
-        }
     }
 
     #[test]

@@ -60,17 +60,9 @@ impl CreateRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tink_workflow::{ActionId, WorkerId, WorkflowId};
 
     fn parsed(json: &str) -> Result<ContainerSpec, String> {
-        let parent = Identity {
-            workflow: WorkflowId::parse("default/w").unwrap(),
-            action: ActionId::parse("01J").unwrap(),
-            action_name: "kexec".to_owned(),
-            worker: WorkerId::parse("aa:bb").unwrap(),
-            attempt: 1,
-            purpose: Purpose::Action,
-        };
+        let parent = Identity { action_name: "kexec".to_owned(), ..crate::spec::identity() };
         serde_json::from_str::<CreateRequest>(json).unwrap().into_spec(&parent)
     }
 
