@@ -19,7 +19,7 @@ impl ContainerdRuntime {
     /// Puts a container aside whose task and snapshot are gone; of those put aside, the newest stay.
     pub(super) async fn keep(&self, mut container: Container) -> Result<(), Failure> {
         let id = container.id.clone();
-        container.labels.insert(KEPT.to_owned(), Timestamp::now().as_second().to_string());
+        container.labels.insert(KEPT.to_owned(), moment());
         let update_mask = Some(FieldMask { paths: vec![format!("labels.{KEPT}")] });
         let update = self.request(UpdateContainerRequest { container: Some(container), update_mask });
         call(SHORT, self.containers().update(update)).await?;
@@ -41,10 +41,15 @@ impl ContainerdRuntime {
     }
 }
 
+/// In nanoseconds since 1970, as an installer's actions may fail several times a second.
+fn moment() -> String {
+    Timestamp::now().as_nanosecond().to_string()
+}
+
 /// The oldest, as far as there are too many.
 fn too_many(mut kept: Vec<(&str, &HashMap<String, String>)>) -> Vec<String> {
     let age =
-        |labels: &HashMap<String, String>| labels.get(KEPT).and_then(|time| time.parse::<i64>().ok()).unwrap_or(0);
+        |labels: &HashMap<String, String>| labels.get(KEPT).and_then(|time| time.parse::<i128>().ok()).unwrap_or(0);
     kept.sort_by_key(|(id, labels)| (std::cmp::Reverse(age(labels)), (*id).to_owned()));
     kept.into_iter().skip(KEPT_MAX).map(|(id, _)| id.to_owned()).collect()
 }
@@ -58,5 +63,16 @@ mod tests {
         let labels: Vec<_> = (0..5).map(|time| HashMap::from([(KEPT.to_owned(), time.to_string())])).collect();
         let kept = ["a", "b", "c", "d", "e"].into_iter().zip(&labels).collect();
         assert_eq!(too_many(kept), ["b", "a"]);
+    }
+
+    #[test]
+    fn of_failures_at_one_moment_the_later_ones_stay() {
+        let labels: Vec<_> = (0..5).map(|_| HashMap::from([(KEPT.to_owned(), moment())])).collect();
+        let kept = ["e", "d", "c", "b", "a"].into_iter().zip(&labels).collect();
+        let dropped = too_many(kept);
+        assert!(
+            dropped.len() == 2 && dropped.contains(&"e".to_owned()) && dropped.contains(&"d".to_owned()),
+            "{dropped:?}"
+        );
     }
 }

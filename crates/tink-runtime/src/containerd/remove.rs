@@ -50,13 +50,13 @@ impl ContainerdRuntime {
         delete().await.map(drop)
     }
 
-    /// The record in containerd and the files.
+    /// The files and the record in containerd, in this order: the record is what they are found by.
     pub(super) async fn remove_rest(&self, id: &str) -> Result<(), Failure> {
-        let request = self.request(DeleteContainerRequest { id: id.to_owned() });
-        or_none(call(SHORT, self.containers().delete(request)).await)?;
         let dir = self.data_root.dir(id);
         remove_dir(&dir).map_err(|error| {
             Failure::unreachable(format!("its directory {} cannot be removed: {error}", dir.display()))
-        })
+        })?;
+        let request = self.request(DeleteContainerRequest { id: id.to_owned() });
+        or_none(call(SHORT, self.containers().delete(request)).await).map(drop)
     }
 }
