@@ -37,13 +37,13 @@ cargo xtask <task>
   lint                  formatting, clippy, and the licences, bans and sources of deny.toml
   fuzz [--seconds N] [TARGET]
                         fuzz each target of fuzz/, or one of them, for N seconds each (10)
-  simulate [--seeds N] [--seed S] [--mutation NAME|all]
+  simulate [--seeds N] [--seed S] [--mutation NAME|all] | --all
                         live through the simulated worlds of N seeds (100000), or through one with its trace, or look for
-                        a deliberate bug, or for all of them
+                        a deliberate bug, or for all of them; --all does what CI does, worlds and bugs
   crash [--rounds N] [--seed S] [--runtime docker|containerd|embedded|all]
                         kill the programs while workflows run, N rounds long (30), and count what ran twice or was lost;
                         the last line is `rounds R kills K re-runs X losses Y`
-  ci                    lint, fuzz, test and crash, as .ci/run does
+  ci                    lint, fuzz, test, crash and simulate, as .ci/run does, but one after another
 ";
 
 fn main() -> ExitCode {

@@ -6,7 +6,10 @@ use crate::shell;
 
 /// Hands everything to `tink-simulate`, optimised. The first few worlds are lived through by every `cargo test`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    shell::run(program().args(args))
+    match args {
+        [only] if only == "--all" => all(),
+        _ => shell::run(program().args(args)),
+    }
 }
 
 /// What CI runs: 100,000 worlds, and every deliberate bug until it is found; two minutes on two cores.
@@ -17,7 +20,8 @@ pub(crate) fn all() -> Result<()> {
 
 fn program() -> std::process::Command {
     let mut cargo = shell::cargo();
-    cargo.args(["run", "--locked", "--release", "--quiet", "--package", "tink-simulation", "--bin", "tink-simulate"]);
+    let simulate = ["--quiet", "--profile", "simulation", "--package", "tink-simulation", "--bin", "tink-simulate"];
+    cargo.args(["run", "--locked"]).args(simulate);
     cargo.arg("--");
     cargo
 }
