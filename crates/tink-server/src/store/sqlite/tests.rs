@@ -247,6 +247,21 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged_and_the_store_goes_on()
 }
 
 #[tokio::test]
+async fn a_change_whose_commit_fails_is_not_acknowledged() {
+    // What is deferred is looked at by the commit alone: every statement before it succeeds.
+    let prepare = "PRAGMA foreign_keys = ON;
+                   CREATE TABLE owned (n INTEGER REFERENCES numbers DEFERRABLE INITIALLY DEFERRED)";
+    let (_directory, file, writer) = numbers(prepare, Box::new(()));
+    let doing = "insert";
+    let orphan = writer.write(doing, move |db, _| {
+        db.execute("INSERT INTO owned VALUES (1)", []).map(|_| ()).map_err(|error| StoreError::sqlite(doing, error))
+    });
+    assert!(orphan.await.is_err());
+    insert(&writer, 2, 1).await.unwrap();
+    assert_eq!(count(&file), 1);
+}
+
+#[tokio::test]
 async fn events_are_bounded_in_all() {
     let retention = Retention { events_per_workflow: 10, events_total: 50 };
     let store = SqliteStore::open(&Place::Temporary, retention, Box::new(())).unwrap();
