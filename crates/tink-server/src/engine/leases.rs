@@ -111,13 +111,6 @@ impl Leases {
         }
     }
 
-    /// Whether a connection of this process is open.
-    pub fn is_connected(&self, worker: &WorkerId, holder: &str) -> bool {
-        let processes = self.lock();
-        let process = processes.get(&(worker.clone(), holder.to_owned()));
-        process.is_some_and(|process| process.lines.iter().any(|line| line.closed_at().is_none()))
-    }
-
     /// The processes of this worker that are alive, by name.
     pub fn alive(&self, worker: &WorkerId) -> Vec<Alive> {
         let processes = self.lock();

@@ -34,7 +34,7 @@ pub use caller::{Caller, Line, OpenLine};
 pub use error::EngineError;
 pub use leases::Leases;
 pub use named::{Named, NamedReport};
-pub use offer::{Offer, Offered};
+pub use offer::{Look, Offer, Offered};
 pub use presence::Presence;
 pub use timer::run_timers;
 pub use waiters::{Waiter, Waiters};

@@ -61,6 +61,7 @@ impl Engine {
                 return Ok(missing);
             }
         };
+        self.leases.note(&task.worker, caller, self.now());
         let report = to_report(task, action, said, self.now());
         self.report(id, report, caller).await.map(Named::Reported)
     }

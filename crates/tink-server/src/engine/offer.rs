@@ -32,20 +32,30 @@ pub enum Offered {
     },
 }
 
+/// When a request for work is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// As it arrives: the process that sends it runs no action.
+    AtArrival,
+    /// While it is held: that process may have begun an action since, by another call.
+    WhileHeld,
+}
+
 impl Engine {
     /// What `worker` gets now, which calls as the process `caller`.
     ///
     /// Workflows that ended never hide others. Of several, the one at which the worker has begun comes first, then the
     /// oldest: a worker finishes one workflow before it starts the next, also over a restart of either side. While another
-    /// process of this worker has begun a task and is alive, this one gets nothing at all.
+    /// process of this worker has begun a task and is alive, this one gets nothing at all. Nor does it while it is about to
+    /// end its machine.
     ///
     /// # Errors
     /// [`EngineError::Store`] when the offer could not be stored.
-    pub async fn offer(&self, worker: &WorkerId, caller: &Caller) -> Result<Offered, EngineError> {
+    pub async fn offer(&self, worker: &WorkerId, caller: &Caller, look: Look) -> Result<Offered, EngineError> {
         for _ in 0..ATTEMPTS_MAX {
             let open = self.store.open_workflows_of(worker).await?;
             // An action that was to end its machine has done so when its worker asks for work, with its memory or without.
-            if let Some(left) = open.iter().find(|stored| self.has_left(stored, worker, caller)).cloned() {
+            if let Some(left) = open.iter().find(|stored| self.has_left(stored, worker, caller, look)).cloned() {
                 self.try_apply(left, &Event::Returned { worker: worker.clone() }).await?;
                 continue;
             }
@@ -55,6 +65,9 @@ impl Engine {
                 return Ok(Offered::Held { holder: holder.to_owned(), address });
             }
             self.leases.pass_over(worker, caller, false);
+            if open.iter().any(|stored| matches!(next_action(&stored.workflow, worker), Next::Leaving(..))) {
+                return Ok(Offered::Nothing);
+            }
             let Some((stored, task, action)) = choose(open, worker) else { return Ok(Offered::Nothing) };
             let id = stored.workflow.tasks[task].actions[action].id.clone();
             let holder = caller.holder().to_owned();
@@ -69,11 +82,14 @@ impl Engine {
         Ok(Offered::Nothing)
     }
 
-    /// Whether an action of this worker was to end its machine, and its process is back, or gone and another one is here.
-    pub(super) fn has_left(&self, stored: &StoredWorkflow, worker: &WorkerId, caller: &Caller) -> bool {
+    /// Whether an action of this worker was to end its machine and has done so: its process is back, or its lease ran out
+    /// and another process is here. A machine that lost its memory comes back as another process, and nothing but the lease
+    /// tells it from a second machine with the same id.
+    pub(super) fn has_left(&self, stored: &StoredWorkflow, worker: &WorkerId, caller: &Caller, look: Look) -> bool {
         let holder = stored.workflow.current.as_ref().map_or("", |current| current.holder.as_str());
-        matches!(next_action(&stored.workflow, worker), Next::Leaving(..))
-            && (holder == caller.holder() || !self.leases.is_connected(worker, holder))
+        let gone =
+            if holder == caller.holder() { look == Look::AtArrival } else { !self.leases.is_alive(worker, holder) };
+        gone && matches!(next_action(&stored.workflow, worker), Next::Leaving(..))
     }
 
     /// The process of this worker, other than `caller`, that has begun the task at its turn and is alive.

@@ -50,7 +50,7 @@ fn action_of(offered: Offered) -> Option<Offer> {
 
 /// Asks for work as a process of which nothing is known.
 async fn ask(engine: &Engine, name: &str) -> Option<Offer> {
-    action_of(engine.offer(&worker(name), &Caller::default()).await.unwrap())
+    action_of(engine.offer(&worker(name), &Caller::default(), Look::AtArrival).await.unwrap())
 }
 
 async fn state(engine: &Engine, name: &str) -> WorkflowState {
@@ -168,7 +168,11 @@ fn process(instance: Option<&str>, line: &OpenLine) -> Caller {
 /// Asks for work as this process; the action, or who has it.
 async fn ask_as(engine: &Engine, caller: &Caller) -> Result<ActionId, Option<String>> {
     engine.leases.note(&worker("m"), caller, engine.now());
-    match engine.offer(&worker("m"), caller).await.unwrap() {
+    look_as(engine, caller, Look::AtArrival).await
+}
+
+async fn look_as(engine: &Engine, caller: &Caller, look: Look) -> Result<ActionId, Option<String>> {
+    match engine.offer(&worker("m"), caller, look).await.unwrap() {
         Offered::Action(offer) => Ok(offered(&offer).2),
         Offered::Nothing => Err(None),
         Offered::Held { holder, .. } => Err(Some(holder)),
@@ -234,6 +238,131 @@ async fn a_client_that_names_no_instance_holds_its_action_while_it_is_connected(
     assert_eq!(ask_as(&engine, &process(None, &second)).await, Ok(action));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_report_by_names_is_a_sign_of_life() {
+    let (engine, _) = engine(store());
+    engine.create(workflow("w", 0, &[("m", 1)]), String::new()).await.unwrap();
+    let (first_line, second_line) = (line("1"), line("2"));
+    ask_as(&engine, &process(Some("a"), &first_line)).await.unwrap();
+    drop(first_line);
+    tokio::time::advance(LEASE - Duration::from_secs(1)).await;
+    let running = NamedReport {
+        task: "t0".to_owned(),
+        action: "a0".to_owned(),
+        state: ActionState::Running,
+        seconds: 0,
+        message: String::new(),
+    };
+    let brief = line("3");
+    let heard = engine.report_named(&id("w"), running, &process(Some("a"), &brief)).await.unwrap();
+    assert_eq!(heard, Named::Reported(Reported::Acknowledged));
+    drop(brief);
+    tokio::time::advance(LEASE - Duration::from_secs(1)).await;
+    assert_eq!(ask_as(&engine, &process(Some("b"), &second_line)).await, Err(Some("instance a".to_owned())));
+}
+
+/// A workflow of two actions, whose first one `first` has begun and announced to end its machine.
+async fn announced(engine: &Engine, first: &Caller) -> ActionId {
+    engine.create(workflow("w", 0, &[("m", 2)]), String::new()).await.unwrap();
+    let action = ask_as(engine, first).await.unwrap();
+    let report = |state| report(&worker("m"), &action, state);
+    assert_eq!(engine.report(&id("w"), report(ActionState::Running), first).await.unwrap(), Reported::Acknowledged);
+    assert_eq!(engine.leaving(&id("w"), report(ActionState::Success), first).await.unwrap(), Reported::Acknowledged);
+    action
+}
+
+async fn state_of(engine: &Engine, action: &ActionId) -> ActionState {
+    let stored = engine.store.workflow(&id("w")).await.unwrap().unwrap();
+    stored.workflow.action(action).unwrap().1.state
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_back_has_ended_its_machine() {
+    let (engine, _) = engine(store());
+    let (before, after) = (line("1"), line("2"));
+    let action = announced(&engine, &process(Some("a"), &before)).await;
+    // The server need not know that the old connection is dead.
+    let next = ask_as(&engine, &process(Some("a"), &after)).await.unwrap();
+    assert_ne!(next, action);
+    assert_eq!(state_of(&engine, &action).await, ActionState::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_work_that_is_older_than_the_announcement_settles_nothing() {
+    let (engine, _) = engine(store());
+    let line = line("1");
+    let first = process(Some("a"), &line);
+    let action = announced(&engine, &first).await;
+    engine.create(workflow("x", 1, &[("m", 1)]), String::new()).await.unwrap();
+    assert_eq!(
+        look_as(&engine, &first, Look::WhileHeld).await,
+        Err(None),
+        "neither this action nor another workflow's"
+    );
+    assert!(
+        engine.turns(&worker("m"), &first, Look::WhileHeld).await.unwrap().iter().all(|s| s.workflow.id != id("w"))
+    );
+    let failed = report(&worker("m"), &action, ActionState::Failed);
+    assert_eq!(engine.report(&id("w"), failed, &first).await.unwrap(), Reported::Acknowledged);
+    assert_eq!(state_of(&engine, &action).await, ActionState::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_gives_nothing_out_and_ends_nothing() {
+    let (engine, _) = engine(store());
+    let line = line("1");
+    let first = process(Some("a"), &line);
+    let action = announced(&engine, &first).await;
+    engine.create(workflow("x", 1, &[("m", 1)]), String::new()).await.unwrap();
+    let before = kinds(&engine).await;
+    let standing = engine.standing(&worker("m"), &first).await.unwrap();
+    assert_eq!(standing.iter().map(|stored| &stored.workflow.id).collect::<Vec<_>>(), [&id("x")]);
+    assert_eq!(kinds(&engine).await, before);
+    assert_eq!(state_of(&engine, &action).await, ActionState::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_process_ends_no_action_of_the_first_one_while_that_one_lives() {
+    for (restarted, by_turns) in [(false, false), (false, true), (true, false), (true, true)] {
+        let store = store();
+        let (mut engine, clock) = engine(Arc::clone(&store));
+        let (first_line, second_line) = (line("1"), line("2"));
+        let (first, second) = (process(Some("a"), &first_line), process(Some("b"), &second_line));
+        let action = announced(&engine, &first).await;
+        // The connection breaks for a moment, or the server is restarted.
+        drop(first_line);
+        if restarted {
+            engine = Engine::new(store, clock as Arc<dyn Clock>, Metrics::new(), LEASE);
+        }
+        let look = async |engine: &Engine| {
+            engine.leases.note(&worker("m"), &second, engine.now());
+            if by_turns {
+                engine.turns(&worker("m"), &second, Look::AtArrival).await.unwrap().len()
+            } else {
+                usize::from(ask_as(engine, &second).await.is_ok())
+            }
+        };
+        tokio::time::advance(LEASE - Duration::from_secs(1)).await;
+        assert_eq!(look(&engine).await, 0, "{restarted} {by_turns}");
+        assert_eq!(state_of(&engine, &action).await, ActionState::Running, "{restarted} {by_turns}");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(look(&engine).await, 1, "{restarted} {by_turns}");
+        assert_eq!(state_of(&engine, &action).await, ActionState::Success, "{restarted} {by_turns}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_client_that_names_no_instance_the_end_of_its_connection_is_the_end_of_its_machine() {
+    let (engine, _) = engine(store());
+    let (first_line, second_line) = (line("1"), line("2"));
+    let action = announced(&engine, &process(None, &first_line)).await;
+    let second = process(None, &second_line);
+    assert_eq!(ask_as(&engine, &second).await, Err(Some("connection 1".to_owned())));
+    drop(first_line);
+    assert!(ask_as(&engine, &second).await.is_ok());
+    assert_eq!(state_of(&engine, &action).await, ActionState::Success);
+}
+
 /// Calls again until the store is well, as every client does.
 async fn insist<T, F: Future<Output = Result<T, EngineError>>>(mut call: impl FnMut() -> F) -> Result<T, EngineError> {
     for _ in 0..3 {
@@ -255,7 +384,8 @@ async fn run_to_success(engine: &Engine) {
     }
     for name in ["m", "m", "n", "n"] {
         let asking = worker(name);
-        let offer = action_of(insist(|| engine.offer(&asking, &nobody)).await.unwrap()).expect("work for it");
+        let offer = insist(|| engine.offer(&asking, &nobody, Look::AtArrival)).await.unwrap();
+        let offer = action_of(offer).expect("work for it");
         let (id, worker, action) = offered(&offer);
         for said in [ActionState::Running, ActionState::Success] {
             let done = insist(|| engine.report(&id, report(&worker, &action, said), &nobody)).await.unwrap();
@@ -263,7 +393,8 @@ async fn run_to_success(engine: &Engine) {
         }
     }
     let asking = worker("n");
-    assert_eq!(action_of(insist(|| engine.offer(&asking, &nobody)).await.unwrap()).map(|offer| offered(&offer)), None);
+    let offer = insist(|| engine.offer(&asking, &nobody, Look::AtArrival)).await.unwrap();
+    assert_eq!(action_of(offer).map(|offer| offered(&offer)), None);
 }
 
 #[tokio::test]

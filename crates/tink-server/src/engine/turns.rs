@@ -2,7 +2,7 @@
 
 use tink_workflow::{Event, Next, WorkerId, Workflow, next_action};
 
-use super::{Caller, Engine, EngineError};
+use super::{Caller, Engine, EngineError, Look};
 use crate::store::StoredWorkflow;
 
 /// Workflows told to one worker at once: it works through them one after another, and asks again then.
@@ -14,31 +14,51 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Store`] when that could not be stored.
-    pub async fn turns(&self, worker: &WorkerId, caller: &Caller) -> Result<Vec<StoredWorkflow>, EngineError> {
+    pub async fn turns(
+        &self,
+        worker: &WorkerId,
+        caller: &Caller,
+        look: Look,
+    ) -> Result<Vec<StoredWorkflow>, EngineError> {
         let mut open = self.store.open_workflows_of(worker).await?;
-        if open.iter().any(|stored| self.has_left(stored, worker, caller)) {
+        if open.iter().any(|stored| self.has_left(stored, worker, caller, look)) {
             for left in open {
-                if self.has_left(&left, worker, caller) {
+                if self.has_left(&left, worker, caller, look) {
                     self.try_apply(left, &Event::Returned { worker: worker.clone() }).await?;
                 }
             }
             open = self.store.open_workflows_of(worker).await?;
         }
+        let open = self.at_turn(open, worker, caller);
+        let mut turns = Vec::with_capacity(open.len());
+        for stored in open {
+            turns.extend(self.give_out(stored, worker, caller).await?);
+        }
+        Ok(turns)
+    }
+
+    /// The same for a process that asks for no work but where it stands, perhaps while an action of it runs: nothing is
+    /// given out by that, and nothing has ended.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] when that could not be read.
+    pub async fn standing(&self, worker: &WorkerId, caller: &Caller) -> Result<Vec<StoredWorkflow>, EngineError> {
+        let open = self.store.open_workflows_of(worker).await?;
+        Ok(self.at_turn(open, worker, caller))
+    }
+
+    fn at_turn(&self, mut open: Vec<StoredWorkflow>, worker: &WorkerId, caller: &Caller) -> Vec<StoredWorkflow> {
         if let Some(holder) = open.iter().find_map(|stored| self.holder_beside(&stored.workflow, worker, caller)) {
             let address = self.leases.address(worker, holder);
             self.say_passed_over(worker, caller, holder, &address);
-            return Ok(Vec::new());
+            return Vec::new();
         }
         self.leases.pass_over(worker, caller, false);
         open.retain(|stored| matches!(next_action(&stored.workflow, worker), Next::Action(..)));
         // Stable: the oldest first among equals.
         open.sort_by_key(|stored| !has_begun(&stored.workflow, worker));
         open.truncate(TURNS_MAX);
-        let mut turns = Vec::with_capacity(open.len());
-        for stored in open {
-            turns.extend(self.give_out(stored, worker, caller).await?);
-        }
-        Ok(turns)
+        open
     }
 
     /// Notes the action at its turn as given out; none when it is no longer this worker's turn.

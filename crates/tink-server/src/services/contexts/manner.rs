@@ -10,7 +10,7 @@ const KEY: &str = "tink-contexts";
 pub struct Manner {
     /// States as they are, RUNNING included. Upstream's workers draw the wrong conclusion from that one.
     pub exact: bool,
-    /// Whether the call may be held while there is no work.
+    /// Whether the call may be held while there is no work. One that may not is no request for work but a look.
     pub waits: bool,
 }
 

@@ -29,7 +29,7 @@ use tink_workflow::{WorkerId, Workflow};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::engine::{Caller, Engine, Waiter};
+use crate::engine::{Caller, Engine, Look, Waiter};
 use crate::store::WorkerSeen;
 
 pub use actions::{Action, Volumes};
@@ -90,16 +90,23 @@ impl Contexts {
         })?;
         let deadline = tokio::time::sleep(if manner.waits { self.hold } else { Duration::ZERO });
         tokio::pin!(deadline);
+        let mut look = Look::AtArrival;
         loop {
             let wake = select_all(waiters.iter().map(|waiter| Box::pin(waiter.next_wake())));
             let mut found = Vec::new();
             for name in &names {
                 engine.leases.note(name, &caller, engine.now());
-                for stored in engine.turns(name, &caller).await.map_err(|error| failure(CALL, &error))? {
+                let turns = match manner.waits {
+                    true => engine.turns(name, &caller, look).await,
+                    // A worker that runs an action looks, too.
+                    false => engine.standing(name, &caller).await,
+                };
+                for stored in turns.map_err(|error| failure(CALL, &error))? {
                     self.spellings.note(&stored.workflow.id, name, &asked);
                     found.extend(self.for_worker(&stored.workflow, &asked, manner));
                 }
             }
+            look = Look::WhileHeld;
             if !found.is_empty() {
                 engine.presence.note(seen());
                 return Ok(found);

@@ -9,7 +9,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{Agents, attributes, failure, invalid_id};
-use crate::engine::{Offer, Offered};
+use crate::engine::{Look, Offer, Offered};
 use crate::services::caller_of;
 use crate::store::WorkerSeen;
 
@@ -40,9 +40,11 @@ pub async fn serve(agents: &Agents, request: Request<ActionRequest>) -> Result<A
         Status::resource_exhausted(format!("too many calls are held for worker {worker}, or in all; ask again later"))
     })?;
     let begun = Instant::now();
+    let mut look = Look::AtArrival;
     loop {
         let wake = waiter.next_wake();
-        let (hold, beside) = match engine.offer(&worker, &caller).await.map_err(|error| failure("GetAction", &error))? {
+        let offered = engine.offer(&worker, &caller, std::mem::replace(&mut look, Look::WhileHeld)).await;
+        let (hold, beside) = match offered.map_err(|error| failure("GetAction", &error))? {
             Offered::Action(offer) => {
                 tink_failpoint::hit("server.offer.answer");
                 engine.presence.note(seen(None));
