@@ -35,6 +35,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether it asks leave to start the action, and does not tell how it ended.
+    #[must_use]
+    pub fn asks_leave(&self) -> bool {
+        self.leaving || self.state == ActionState::Running
+    }
+
     /// The report that must be acknowledged before an action is started.
     ///
     /// It carries no times: a start time here makes today's upstream controller start the clock of the whole workflow

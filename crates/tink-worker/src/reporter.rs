@@ -3,8 +3,9 @@
 //! A result is repeated for as long as the server cannot be reached. Where the server *answers* with an error, other
 //! workflows go on meanwhile, and the result is given up only when the server shows that it no longer knows the
 //! action: it has answered [`GIVE_UP_AFTER`] reports of it with an error and [`GIVE_UP_AFTER`] requests for work without
-//! offering it again. (Upstream's server answers Internal, for ever, for a workflow that was deleted; a server that
-//! still has the action as the current one offers it again at every request.)
+//! offering it again, for [`GIVE_UP_TIME`]. (Upstream's server answers Internal, for ever, for a workflow that was deleted,
+//! and NotFound for an action that is none any more; a server that still has the action as the current one offers it again
+//! at every request, and one whose data is being restored soon does.)
 
 mod lane;
 
@@ -29,6 +30,9 @@ use lane::{Item, Kind, Lane};
 
 /// Errors and passed-over offers after which a result is given up.
 pub(crate) const GIVE_UP_AFTER: u32 = 10;
+
+/// How long a server may know nothing of an action before its result is given up.
+pub(crate) const GIVE_UP_TIME: Duration = Duration::from_secs(180);
 
 /// Commands that wait at most; the worker sends one at a time.
 const COMMANDS_MAX: usize = 64;
@@ -200,7 +204,7 @@ impl Reporter {
                     let _ = tried.send(());
                 }
             }
-            (Kind::Result { entry, assignment, tried, mut errors, passed }, Err(error)) => {
+            (Kind::Result { entry, assignment, tried, mut errors, mut since, passed }, Err(error)) => {
                 if let Some(tried) = tried {
                     let _ = tried.send(());
                 }
@@ -213,12 +217,13 @@ impl Reporter {
                 }
                 errors = if error.is_answer() { errors.saturating_add(1) } else { errors.max(1) };
                 let superseded = lane.has_later_action(&item.report.action) && error.is_answer();
-                if superseded || (errors >= GIVE_UP_AFTER && passed >= GIVE_UP_AFTER) {
+                let for_long = since.get_or_insert_with(Instant::now).elapsed() >= GIVE_UP_TIME;
+                if superseded || (errors >= GIVE_UP_AFTER && passed >= GIVE_UP_AFTER && for_long) {
                     let why = if superseded { "went on to a later action" } else { "no longer offers the action" };
                     let ack = Ack::Refused(format!("{error}; the server {why}"));
                     self.close(entry, &assignment, &item.report, &ack).await;
                 } else {
-                    let kind = Kind::Result { entry, assignment, tried: None, errors, passed };
+                    let kind = Kind::Result { entry, assignment, tried: None, errors, since, passed };
                     lane.again(Item { report: item.report, kind });
                 }
             }

@@ -28,6 +28,8 @@ pub(super) enum Kind {
         tried: Option<oneshot::Sender<()>>,
         /// Errors the server answered with.
         errors: u32,
+        /// When the first of them came, or when the server offered the action last.
+        since: Option<Instant>,
         /// Requests for work that the server answered without this action, since the first error.
         passed: u32,
     },
@@ -68,7 +70,7 @@ impl Lane {
                 self.next_try = Instant::now();
             }
             None => {
-                let kind = Kind::Result { entry, assignment, tried: Some(tried), errors: 0, passed: 0 };
+                let kind = Kind::Result { entry, assignment, tried: Some(tried), errors: 0, since: None, passed: 0 };
                 self.push(Item { report, kind });
             }
         }
@@ -117,12 +119,13 @@ impl Lane {
         for item in &mut self.queue {
             let is_this = offered
                 .is_some_and(|(workflow, action)| *workflow == item.report.workflow && *action == item.report.action);
-            if let Kind::Result { errors, passed, .. } = &mut item.kind
+            if let Kind::Result { errors, since, passed, .. } = &mut item.kind
                 && *errors > 0
             {
                 *passed = if is_this { 0 } else { passed.saturating_add(1) };
                 if is_this {
                     *errors = 1;
+                    *since = Some(Instant::now());
                 }
             }
         }

@@ -66,7 +66,7 @@ async fn only_offers_after_an_error_that_pass_the_action_over_count_against_it()
         let Kind::Result { entry, assignment, passed, .. } = item.kind else { panic!() };
         lane.again(Item {
             report: item.report,
-            kind: Kind::Result { entry, assignment, tried: None, errors: counted.0.max(1), passed },
+            kind: Kind::Result { entry, assignment, tried: None, errors: counted.0.max(1), since: None, passed },
         });
         counted
     };

@@ -109,8 +109,8 @@ pub(super) trait Wire: Send + Sync {
     async fn context(&self, workflow: &str) -> Result<Option<WireContext>, Status>;
     /// The actions of a workflow.
     async fn actions(&self, workflow: &str) -> Result<Vec<WireAction>, Status>;
-    /// Says what became of an action.
-    async fn report(&self, status: WireStatus) -> Result<(), Status>;
+    /// Says what became of an action. A refusal among the answers is one that only our server gives.
+    async fn report(&self, status: WireStatus) -> Result<Ack, Status>;
     /// The workflow's data, where there is such a call.
     async fn data(&self, workflow: &str) -> Result<Option<Vec<u8>>, Status>;
     /// Stores the workflow's data; whether there is such a call.

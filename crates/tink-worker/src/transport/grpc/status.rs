@@ -3,11 +3,17 @@
 use std::error::Error;
 
 use tink_proto::v2025::NO_ACTION_AVAILABLE;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::Target;
-use crate::transport::TransportError;
+use crate::Report;
+use crate::transport::{Ack, TransportError};
+
+/// Why our server did not take a report that it answered with OK, in the metadata of the answer: an error would end
+/// today's Go agents.
+const REFUSED: &str = "tink-refused";
 
 /// Whether a refused GetAction says that there is nothing to do now.
 ///
@@ -23,9 +29,24 @@ pub(super) fn means_no_work(status: &Status) -> bool {
             .is_some_and(|detail| detail.violations.iter().any(|violation| violation.r#type == NO_ACTION_AVAILABLE))
 }
 
+/// What an answer of OK says of a report.
+pub(super) fn acknowledged(answer: &MetadataMap) -> Ack {
+    match answer.get(REFUSED) {
+        None => Ack::Accepted,
+        Some(reason) => Ack::Refused(reason.to_str().unwrap_or("the server does not take it").to_owned()),
+    }
+}
+
 /// Whether a server that answers a report so will never take it.
-pub(super) fn refuses_report(status: &Status) -> bool {
-    !is_local(status) && matches!(status.code(), Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition)
+///
+/// NOT_FOUND is the last word only on an action that is not begun yet: it must not run. A result outlives a server that
+/// is empty for a while, since its data is being restored.
+pub(super) fn refuses_report(report: &Report, status: &Status) -> bool {
+    let refuses = match status.code() {
+        Code::NotFound => report.asks_leave(),
+        code => matches!(code, Code::InvalidArgument | Code::FailedPrecondition),
+    };
+    refuses && !is_local(status)
 }
 
 /// Statuses that the client made itself, of a broken connection, carry the cause; a server's answer has none.

@@ -10,7 +10,7 @@ use super::connect::Connection;
 use super::instance::Instance;
 use super::polling::{Hold, Polling, Wire, WireAction, WireContext, WireStatus};
 use super::polling_wire::polling_messages;
-use super::{GrpcError, GrpcSettings};
+use super::{GrpcError, GrpcSettings, status};
 use crate::Report;
 use crate::transport::{Ack, Next, Transport, TransportError};
 
@@ -85,8 +85,9 @@ impl Wire for Wire2023 {
         Ok(list.into_iter().map(action_of).collect())
     }
 
-    async fn report(&self, status: WireStatus) -> Result<(), Status> {
-        self.client().report_action_status(self.instance.sign(wire_status(status))).await.map(drop)
+    async fn report(&self, report: WireStatus) -> Result<Ack, Status> {
+        let answer = self.client().report_action_status(self.instance.sign(wire_status(report))).await?;
+        Ok(status::acknowledged(answer.metadata()))
     }
 
     async fn data(&self, _workflow: &str) -> Result<Option<Vec<u8>>, Status> {

@@ -134,8 +134,8 @@ where
     async fn report(&self, report: &Report) -> Result<Ack, TransportError> {
         let mut client = self.client.clone();
         match self.call(self.report_timeout, client.report_action_status(self.instance.sign(request(report)))).await? {
-            Ok(_) => Ok(Ack::Accepted),
-            Err(refusal) if status::refuses_report(&refusal) => {
+            Ok(answer) => Ok(status::acknowledged(answer.metadata())),
+            Err(refusal) if status::refuses_report(report, &refusal) => {
                 Ok(Ack::Refused(format!("{:?}: {}", refusal.code(), refusal.message())))
             }
             Err(failure) => Err(status::error(&failure, &self.target)),

@@ -261,6 +261,27 @@ fn a_refused_result_closes_its_entry_and_the_worker_goes_on() {
 }
 
 #[test]
+fn a_server_that_knows_nothing_for_a_while_gets_the_result_when_its_data_is_back() {
+    let world = World::new(vec![workflow("w", &["x"], |_| {})], &[]);
+    let office = std::sync::Arc::clone(&world.office);
+    let (life, _) = world.live_beside(None, |_, mut events, _| async move {
+        while let Some(event) = events.next().await {
+            match event {
+                WorkerEvent::Started { .. } => {
+                    let unknown = || Err("action not found".to_owned());
+                    office.answers.lock().unwrap().extend(std::iter::repeat_with(unknown).take(25));
+                    office.offers.lock().unwrap().extend(std::iter::repeat_n(Next::Nothing, 25));
+                }
+                WorkerEvent::Reported { accepted, .. } => assert!(accepted, "it was given up"),
+                _ => {}
+            }
+        }
+    });
+    assert_eq!((life, state(&world, 0)), (FINISHED, WorkflowState::Success));
+    assert_eq!(world.runs("w-a1"), 1);
+}
+
+#[test]
 fn a_workflow_the_server_fails_on_for_ever_does_not_hold_up_the_others() {
     let world = World::new(vec![workflow("w", &["x", "y"], |_| {})], &[]).endless();
     // The server offers an action of a workflow that is deleted while it runs.

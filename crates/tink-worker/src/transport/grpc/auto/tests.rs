@@ -107,8 +107,13 @@ macro_rules! old_calls {
                 message: said.message,
                 worker: said.worker_id,
             };
-            old.lock().report(&status)?;
-            Ok(Response::new(wire::Empty {}))
+            let mut answer = Response::new(wire::Empty {});
+            let refused = old.lock().refused;
+            match refused {
+                Some(why) => drop(answer.metadata_mut().insert("tink-refused", why.parse().unwrap())),
+                None => old.lock().report(&status)?,
+            }
+            Ok(answer)
         }
     };
 }
@@ -422,6 +427,23 @@ async fn an_action_goes_through_both_old_wires_and_its_data_through_that_of_2021
         server.shutdown_background();
     }
     let _ = std::fs::remove_dir_all(std::env::temp_dir().join(format!("tink-worker-auto-{}", std::process::id())));
+}
+
+#[tokio::test]
+async fn a_result_that_our_server_acknowledges_and_drops_is_refused_in_its_words() {
+    for (year, routes) in [("2021", of_2021 as fn(&Old) -> Routes), ("2023", of_2023)] {
+        let old = Old::new(Flavour::Kubernetes);
+        let (server, address) = serve(routes(&old), "127.0.0.1:0");
+        let transport = transport(address, "auto");
+        let Next::Action(assignment) = next(&transport).await else { panic!() };
+        let running = Report::running(&assignment, "x");
+        assert_eq!(transport.report(&running).await.unwrap(), Ack::Accepted);
+        old.lock().refused = Some("workflow ns/w was deleted");
+        let result = Report { state: ActionState::Success, ..running };
+        let ack = transport.report(&result).await.unwrap();
+        assert_eq!(ack, Ack::Refused("workflow ns/w was deleted".to_owned()), "{year}");
+        server.shutdown_background();
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,14 @@ fn foreign() -> Ack {
     Ack::Refused("the action is of another wire".to_owned())
 }
 
+/// The server is past the action of a result: it counts as a success there, and nothing else can be said of it any more.
+fn passed(report: &Report) -> Ack {
+    if report.state == ActionState::Success {
+        return Ack::Accepted;
+    }
+    Ack::Refused("the server took the action for a success and went on".to_owned())
+}
+
 impl<W: Wire> Polling<W> {
     /// Says that an action is about to run, unless the server knows: a second RUNNING is taken for the next action's.
     pub(super) async fn running(&self, report: &Report) -> Result<Ack, TransportError> {
@@ -34,7 +42,8 @@ impl<W: Wire> Polling<W> {
         };
         if standing != Some(Standing::Running) {
             match self.wire.report(self.status(report)).await {
-                Ok(()) => {}
+                Ok(Ack::Accepted) => {}
+                Ok(refused) => return Ok(refused),
                 Err(failure) if !settles(failure.code()) => return Err(self.error(&failure)),
                 Err(failure) => match self.standing(report, index).await? {
                     Some(Standing::Running) => {}
@@ -53,7 +62,7 @@ impl<W: Wire> Polling<W> {
     pub(super) async fn result(&self, report: &Report) -> Result<Ack, TransportError> {
         let Some(index) = ids::index(&report.action) else { return Ok(foreign()) };
         match self.standing(report, index).await {
-            Ok(Some(Standing::Passed)) => return Ok(Ack::Accepted),
+            Ok(Some(Standing::Passed)) => return Ok(passed(report)),
             Ok(Some(Standing::Ended(state))) if state == report.state => return Ok(Ack::Accepted),
             Ok(Some(Standing::NotBegun)) => return self.doubt(report),
             Ok(_) => {}
@@ -66,7 +75,7 @@ impl<W: Wire> Polling<W> {
             return Err(self.error(&failure));
         }
         let failure = match self.wire.report(self.status(report)).await {
-            Ok(()) => return Ok(Ack::Accepted),
+            Ok(ack) => return Ok(ack),
             Err(failure) => failure,
         };
         if !settles(failure.code()) {
@@ -74,7 +83,7 @@ impl<W: Wire> Polling<W> {
         }
         let words = format!("{:?}: {}", failure.code(), failure.message());
         match self.standing(report, index).await? {
-            Some(Standing::Passed) => Ok(Ack::Accepted),
+            Some(Standing::Passed) => Ok(passed(report)),
             Some(Standing::Ended(state)) if state == report.state => Ok(Ack::Accepted),
             // It is still this action's turn: two writes met, or the server fails.
             Some(Standing::Running | Standing::NotBegun) => Err(self.error(&failure)),

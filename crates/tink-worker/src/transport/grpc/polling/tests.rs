@@ -342,6 +342,24 @@ fn a_deleted_workflow_holds_nothing_up() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_an_action_that_the_server_is_past_nothing_but_a_success_is_taken() {
+    let flow = workflow("w", &["t/a@w1 x", "t/b@w1 x"]);
+    let site = Site::new(Flavour::Kubernetes, vec![flow], &[]);
+    let polling = site.polling("w1", &Arc::new(Steps::new(None)));
+    let Next::Action(first) = polling.next().await.unwrap() else { panic!() };
+    let report = |state| Report { state, ..Report::running(&first, "x") };
+    polling.report(&report(ActionState::Running)).await.unwrap();
+    // Announced as an action that ends the machine, it is a success here.
+    let leaving = Report { leaving: true, ..report(ActionState::Success) };
+    assert_eq!(polling.report(&leaving).await.unwrap(), Ack::Accepted);
+    assert_eq!(polling.report(&report(ActionState::Success)).await.unwrap(), Ack::Accepted);
+    for state in [ActionState::Failed, ActionState::Timeout] {
+        let ack = polling.report(&report(state)).await.unwrap();
+        assert!(matches!(&ack, Ack::Refused(why) if why.contains("took the action for a success")), "{ack:?}");
+    }
+}
+
 #[test]
 fn on_timeout_runs_and_changes_no_result() {
     for flavour in FLAVOURS {

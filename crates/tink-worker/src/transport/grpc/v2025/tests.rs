@@ -20,6 +20,8 @@ use super::*;
 enum Answer {
     Offer(Box<ActionResponse>),
     Refuse(Status),
+    /// OK to a report that is not taken, as our server says it.
+    Drop(&'static str),
     Hang,
 }
 
@@ -53,7 +55,7 @@ impl WorkflowService for Scripted {
             Some(Answer::Offer(response)) => Ok(Response::new(*response)),
             Some(Answer::Refuse(status)) => Err(status),
             Some(Answer::Hang) => std::future::pending().await,
-            None => Err(Status::failed_precondition("nothing")),
+            Some(Answer::Drop(_)) | None => Err(Status::failed_precondition("nothing")),
         }
     }
 
@@ -65,6 +67,11 @@ impl WorkflowService for Scripted {
         match self.next() {
             Some(Answer::Refuse(status)) => Err(status),
             Some(Answer::Hang) => std::future::pending().await,
+            Some(Answer::Drop(why)) => {
+                let mut answer = Response::new(ActionStatusResponse {});
+                answer.metadata_mut().insert("tink-refused", why.parse().unwrap());
+                Ok(answer)
+            }
             Some(Answer::Offer(_)) | None => Ok(Response::new(ActionStatusResponse {})),
         }
     }
@@ -255,21 +262,42 @@ fn an_overlong_message_is_cut_at_a_character() {
 #[tokio::test]
 async fn reports_that_will_never_be_taken_are_refused_and_others_repeated() {
     let service = Scripted::with([
-        Answer::Refuse(Status::not_found("action not found")),
         Answer::Refuse(Status::invalid_argument("invalid workflow id")),
         Answer::Refuse(Status::failed_precondition("contradiction")),
         Answer::Refuse(Status::internal("workflow not found")),
         Answer::Refuse(Status::aborted("conflict")),
+        Answer::Refuse(Status::not_found("action not found")),
     ]);
     let transport = transport(service).await;
-    for expected in
-        ["NotFound: action not found", "InvalidArgument: invalid workflow id", "FailedPrecondition: contradiction"]
-    {
+    for expected in ["InvalidArgument: invalid workflow id", "FailedPrecondition: contradiction"] {
         assert_eq!(transport.report(&report()).await.unwrap(), Ack::Refused(expected.to_owned()));
     }
-    for _ in 0..2 {
+    for _ in 0..3 {
         assert!(transport.report(&report()).await.unwrap_err().is_answer());
     }
+}
+
+#[tokio::test]
+async fn an_action_that_the_server_does_not_know_is_not_begun() {
+    let asking = [
+        Report { state: ActionState::Running, ..report() },
+        // About to end the machine, which asks leave as well.
+        Report { leaving: true, ..report() },
+    ];
+    let service = Scripted::with(asking.clone().map(|_| Answer::Refuse(Status::not_found("action not found"))));
+    let transport = transport(service).await;
+    for report in asking {
+        let ack = transport.report(&report).await.unwrap();
+        assert_eq!(ack, Ack::Refused("NotFound: action not found".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_our_server_acknowledges_and_drops_is_refused_in_its_words() {
+    let transport = transport(Scripted::with([Answer::Drop("workflow default/w was deleted")])).await;
+    let ack = transport.report(&report()).await.unwrap();
+    assert_eq!(ack, Ack::Refused("workflow default/w was deleted".to_owned()));
+    assert_eq!(transport.report(&report()).await.unwrap(), Ack::Accepted);
 }
 
 #[tokio::test]

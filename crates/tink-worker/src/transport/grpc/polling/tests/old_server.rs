@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::super::{Hold, Wire, WireAction, WireContext, WireStatus};
 use crate::doubles::Steps;
+use crate::transport::Ack;
 
 /// What keeps the cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub(crate) struct OldServer {
     pub(crate) conflicts: u32,
     /// Contexts as a cache shows them, for the next calls.
     pub(crate) stale: u32,
+    /// Why reports are acknowledged and not taken, as our server says it.
+    pub(crate) refused: Option<&'static str>,
     shown: Vec<OldWorkflow>,
 }
 
@@ -87,6 +90,7 @@ impl OldServer {
             panics: Vec::new(),
             conflicts: 0,
             stale: 0,
+            refused: None,
             shown,
         }
     }
@@ -218,8 +222,8 @@ impl Wire for OldWire {
         self.call("actions", |server| server.actions(workflow)).await
     }
 
-    async fn report(&self, status: WireStatus) -> Result<(), Status> {
-        self.call("report", |server| server.report(&status)).await
+    async fn report(&self, status: WireStatus) -> Result<Ack, Status> {
+        self.call("report", |server| server.report(&status).map(|()| Ack::Accepted)).await
     }
 
     async fn data(&self, workflow: &str) -> Result<Option<Vec<u8>>, Status> {
