@@ -20,6 +20,12 @@ pub trait Transport: Send + Sync + fmt::Debug {
 
     /// Says what became of an action. The same report may be sent any number of times.
     async fn report(&self, report: &Report) -> Result<Ack, TransportError>;
+
+    /// Says that the action of `running`, a report of RUNNING that was acknowledged, still runs, to a server that leases it
+    /// to this process. The report itself says it, where it may be repeated.
+    async fn renew(&self, running: &Report) -> Result<(), TransportError> {
+        self.report(running).await.map(drop)
+    }
 }
 
 /// The answer to a worker that asks for work.

@@ -304,8 +304,8 @@ impl Dispatcher {
             loop {
                 tokio::time::sleep(wait).await;
                 // What cannot be reached is tried again sooner; a refusal is met again with the result.
-                let heard = timeout(every, transport.report(&report)).await;
-                wait = if matches!(heard, Ok(Ok(_))) { every } else { every.min(FIRST_TRY_MAX) };
+                let heard = timeout(every, transport.renew(&report)).await;
+                wait = if matches!(heard, Ok(Ok(()))) { every } else { every.min(FIRST_TRY_MAX) };
             }
         });
     }

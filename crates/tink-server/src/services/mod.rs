@@ -42,6 +42,13 @@ pub fn address_of<T>(request: &tonic::Request<T>) -> String {
     request.extensions().get::<Peer>().map(|peer| peer.address.to_string()).unwrap_or_default()
 }
 
+/// Says in an answer that may bring an action how long it stays with a process that is not heard of.
+fn note_lease(metadata: &mut MetadataMap, lease: std::time::Duration) {
+    if lease.as_secs() > 0 {
+        metadata.insert("tink-lease-seconds", lease.as_secs().into());
+    }
+}
+
 /// Says in an answer that is OK why nothing changed, for those who look.
 fn note_refused(metadata: &mut MetadataMap, why: &str) {
     let ascii: String = why.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();

@@ -223,6 +223,16 @@ async fn a_worker_is_found_by_its_mac_in_any_case_and_gets_its_own_spelling_back
 }
 
 #[tokio::test]
+async fn an_answer_says_how_long_the_lease_is_where_there_are_leases() {
+    for (lease, said) in [(Duration::from_secs(60), Some("60".to_owned())), (Duration::ZERO, None)] {
+        let world = world_with(Config { hold: Duration::ZERO, lease, ..Config::embedded() }).await;
+        for generation in BOTH {
+            assert_eq!(Worker::new(&world, generation, "m1").lease_s().await, said, "{generation:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn ids_without_a_worker_or_workflow_are_named() {
     for generation in BOTH {
         let world = impatient().await;

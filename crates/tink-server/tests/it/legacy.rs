@@ -80,6 +80,16 @@ impl Worker {
         })
     }
 
+    /// The lease that an answer speaks of, in seconds.
+    pub async fn lease_s(&self) -> Option<String> {
+        call!(self, wire => {
+            let mut client = wire::workflow_service_client::WorkflowServiceClient::new(self.channel.clone());
+            let request = wire::WorkflowContextRequest { worker_id: self.id.clone() };
+            let answer = client.get_workflow_contexts(request).await.unwrap();
+            answer.metadata().get("tink-lease-seconds").map(|value| value.to_str().unwrap().to_owned())
+        })
+    }
+
     pub async fn actions(&self, workflow: &str) -> Result<Vec<Listed>, Status> {
         call!(self, wire => {
             let mut client = wire::workflow_service_client::WorkflowServiceClient::new(self.channel.clone());

@@ -60,11 +60,12 @@ macro_rules! messages {
         fn stream(
             contexts: std::sync::Arc<$crate::services::contexts::Contexts>,
             request: tonic::Request<wire::WorkflowContextRequest>,
-        ) -> ContextStream {
+        ) -> tonic::Response<ContextStream> {
             use futures_util::StreamExt as _;
             let caller = $crate::services::caller_of(&request);
             let manner = $crate::services::contexts::Manner::of(request.metadata());
             let worker = request.into_inner().worker_id;
+            let lease = contexts.lease();
             let found = async move {
                 let found = match contexts.of_worker(worker, caller, manner).await {
                     Ok(found) => found.into_iter().map(|found| Ok(context(found))).collect(),
@@ -72,7 +73,10 @@ macro_rules! messages {
                 };
                 futures_util::stream::iter(found)
             };
-            Box::pin(futures_util::stream::once(found).flatten())
+            let stream: ContextStream = Box::pin(futures_util::stream::once(found).flatten());
+            let mut response = tonic::Response::new(stream);
+            $crate::services::note_lease(response.metadata_mut(), lease);
+            response
         }
     };
 }

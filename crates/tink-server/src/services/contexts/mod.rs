@@ -160,6 +160,11 @@ impl Contexts {
         }
     }
 
+    /// How long an action stays with a process that is not heard of.
+    pub fn lease(&self) -> Duration {
+        self.engine.leases.lease()
+    }
+
     /// How this generation writes ids of workflows.
     pub fn ids(&self) -> WireId {
         self.ids

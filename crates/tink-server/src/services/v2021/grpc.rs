@@ -90,7 +90,7 @@ impl WorkflowService for WorkflowGrpc {
         &self,
         request: Request<wire::WorkflowContextRequest>,
     ) -> Result<Response<ContextStream>, Status> {
-        Ok(Response::new(stream(Arc::clone(&self.0.contexts), request)))
+        Ok(stream(Arc::clone(&self.0.contexts), request))
     }
 
     async fn get_workflow_actions(

@@ -30,7 +30,7 @@ impl WorkflowService for Workers {
         &self,
         request: Request<wire::WorkflowContextRequest>,
     ) -> Result<Response<ContextStream>, Status> {
-        Ok(Response::new(stream(Arc::clone(&self.0), request)))
+        Ok(stream(Arc::clone(&self.0), request))
     }
 
     async fn get_workflow_actions(

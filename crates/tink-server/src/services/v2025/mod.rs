@@ -51,10 +51,7 @@ impl Agents {
 impl WorkflowService for Agents {
     async fn get_action(&self, request: Request<ActionRequest>) -> Result<Response<ActionResponse>, Status> {
         let mut response = Response::new(get_action::serve(self, request).await?);
-        let lease_s = self.engine.leases.lease().as_secs();
-        if lease_s > 0 {
-            response.metadata_mut().insert("tink-lease-seconds", lease_s.into());
-        }
+        super::note_lease(response.metadata_mut(), self.engine.leases.lease());
         Ok(response)
     }
 

@@ -154,6 +154,14 @@ impl GrpcTransport {
         carriers.sort_by_key(|at| *at != chosen);
         carriers
     }
+
+    fn no_carrier(&self) -> TransportError {
+        TransportError::Answered {
+            server: self.connection.target.to_string(),
+            code: "Unimplemented".to_owned(),
+            message: "the action is of another protocol than the one that is spoken (-protocol)".to_owned(),
+        }
+    }
 }
 
 #[async_trait]
@@ -193,11 +201,21 @@ impl Transport for GrpcTransport {
                 answer => return answer,
             }
         }
-        Err(refusal.unwrap_or_else(|| TransportError::Answered {
-            server: self.connection.target.to_string(),
-            code: "Unimplemented".to_owned(),
-            message: "the action is of another protocol than the one that is spoken (-protocol)".to_owned(),
-        }))
+        Err(refusal.unwrap_or_else(|| self.no_carrier()))
+    }
+
+    async fn renew(&self, running: &Report) -> Result<(), TransportError> {
+        let mut refusal = None;
+        for at in self.carriers(running) {
+            let Some((_, wire)) = self.wires.get(at) else { continue };
+            match wire.renew(running).await {
+                Err(error) if error.is_unimplemented() => {
+                    refusal.get_or_insert(error);
+                }
+                answer => return answer,
+            }
+        }
+        Err(refusal.unwrap_or_else(|| self.no_carrier()))
     }
 }
 

@@ -60,6 +60,14 @@ pub(super) struct WireContext {
     pub(super) total: i64,
 }
 
+/// An answer to a call for contexts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Streamed {
+    pub(super) contexts: Vec<WireContext>,
+    /// As [`Assignment::lease_s`]; upstream's servers know no leases.
+    pub(super) lease_s: u64,
+}
+
 /// A report as these wires send it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WireStatus {
@@ -102,7 +110,7 @@ pub(super) trait Wire: Send + Sync {
     const MESSAGE_CHARS_MAX: usize;
 
     /// What the server thinks this worker has to do. Where nothing is to be done, a server that can hold the call may.
-    async fn contexts(&self, worker: &str, hold: Hold) -> Result<Vec<WireContext>, Status>;
+    async fn contexts(&self, worker: &str, hold: Hold) -> Result<Streamed, Status>;
     /// Every workflow of this worker, where there is such a call.
     async fn all_contexts(&self, worker: &str) -> Result<Vec<WireContext>, Status>;
     /// One workflow, where there is such a call.
@@ -199,6 +207,16 @@ impl<W: Wire> Transport for Polling<W> {
             ActionState::Running => self.within(self.report_timeout, self.running(report)).await,
             _ => self.within(self.report_timeout, self.result(report)).await,
         }
+    }
+
+    /// By a look at where the workflows stand: a second RUNNING means the next action to some servers, and it fetches the
+    /// workflow's data over the action that runs.
+    async fn renew(&self, _running: &Report) -> Result<(), TransportError> {
+        let look = async {
+            let looked = self.wire.contexts(self.worker.as_str(), Hold::No).await;
+            looked.map(drop).map_err(|failure| self.error(&failure))
+        };
+        self.within(self.report_timeout, look).await
     }
 }
 

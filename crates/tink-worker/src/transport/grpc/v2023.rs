@@ -7,8 +7,8 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::connect::Connection;
-use super::instance::Instance;
-use super::polling::{Hold, Polling, Wire, WireAction, WireContext, WireStatus};
+use super::instance::{self, Instance};
+use super::polling::{Hold, Polling, Streamed, Wire, WireAction, WireContext, WireStatus};
 use super::polling_wire::polling_messages;
 use super::{GrpcError, GrpcSettings, status};
 use crate::Report;
@@ -59,6 +59,10 @@ impl Transport for Transport2023 {
     async fn report(&self, report: &Report) -> Result<Ack, TransportError> {
         self.0.report(report).await
     }
+
+    async fn renew(&self, running: &Report) -> Result<(), TransportError> {
+        self.0.renew(running).await
+    }
 }
 
 #[async_trait]
@@ -66,9 +70,11 @@ impl Wire for Wire2023 {
     /// Servers of that time do not look at messages; ours keeps them.
     const MESSAGE_CHARS_MAX: usize = 8 * 1024;
 
-    async fn contexts(&self, worker: &str, hold: Hold) -> Result<Vec<WireContext>, Status> {
+    async fn contexts(&self, worker: &str, hold: Hold) -> Result<Streamed, Status> {
         let request = wire::WorkflowContextRequest { worker_id: worker.to_owned() };
-        drain(self.client().get_workflow_contexts(hold.on(self.instance.sign(request))).await?.into_inner()).await
+        let answer = self.client().get_workflow_contexts(hold.on(self.instance.sign(request))).await?;
+        let lease_s = instance::lease_s(answer.metadata());
+        Ok(Streamed { contexts: drain(answer.into_inner()).await?, lease_s })
     }
 
     async fn all_contexts(&self, _worker: &str) -> Result<Vec<WireContext>, Status> {

@@ -75,7 +75,12 @@ macro_rules! old_calls {
         pub(super) fn contexts(old: &Old, worker: &str) -> Contexts<wire::WorkflowContext> {
             let contexts = old.lock().contexts(worker);
             let contexts: Vec<_> = contexts.into_iter().map(|context| Ok(wire_context(context))).collect();
-            Response::new(tokio_stream::iter(contexts))
+            let mut answer = Response::new(tokio_stream::iter(contexts));
+            let lease_s = old.lock().lease_s;
+            if lease_s > 0 {
+                answer.metadata_mut().insert("tink-lease-seconds", lease_s.into());
+            }
+            answer
         }
 
         pub(super) fn actions(old: &Old, id: &str) -> Result<Response<wire::WorkflowActionList>, Status> {
@@ -443,6 +448,30 @@ async fn a_result_that_our_server_acknowledges_and_drops_is_refused_in_its_words
         let ack = transport.report(&result).await.unwrap();
         assert_eq!(ack, Ack::Refused("workflow ns/w was deleted".to_owned()), "{year}");
         server.shutdown_background();
+    }
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_by_a_look_and_only_where_the_server_has_leases() {
+    for (year, routes) in [("2021", of_2021 as fn(&Old) -> Routes), ("2023", of_2023)] {
+        for lease_s in [0, 60] {
+            let old = Old::new(Flavour::Kubernetes);
+            old.lock().lease_s = lease_s;
+            let (server, address) = serve(routes(&old), "127.0.0.1:0");
+            let transport = transport(address, "auto");
+            let Next::Action(assignment) = next(&transport).await else { panic!() };
+            assert_eq!(assignment.lease_s, lease_s, "{year}");
+            let running = Report::running(&assignment, "x");
+            transport.report(&running).await.unwrap();
+            let heard = || {
+                let server = old.lock();
+                (server.looks, server.taken.len())
+            };
+            let before = heard();
+            transport.renew(&running).await.unwrap();
+            assert_eq!(heard(), (before.0 + 1, before.1), "{year}");
+            server.shutdown_background();
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl<W: Wire> Polling<W> {
     pub(super) async fn cursor(&self, workflow: &str) -> Result<Option<Cursor>, TransportError> {
         let streamed =
             self.wire.contexts(self.worker.as_str(), Hold::No).await.map_err(|failure| self.error(&failure))?;
-        if let Some(context) = streamed.iter().find(|context| context.workflow == workflow) {
+        if let Some(context) = streamed.contexts.iter().find(|context| context.workflow == workflow) {
             return Ok(Some(Cursor::of(context)));
         }
         // Servers of 2021 do not stream every workflow, but answer for each.

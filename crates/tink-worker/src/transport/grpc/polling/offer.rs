@@ -45,19 +45,20 @@ fn candidate(context: &WireContext) -> Option<Candidate<'_>> {
 impl<W: Wire> Polling<W> {
     /// The action that is this worker's turn, if there is one: of a workflow that has begun, else of the first one.
     pub(super) async fn offer(&self) -> Result<Option<Assignment>, TransportError> {
-        let contexts =
+        let streamed =
             self.wire.contexts(self.worker.as_str(), Hold::UntilWork).await.map_err(|failure| self.error(&failure))?;
         let (begun, fresh): (Vec<_>, Vec<_>) =
-            contexts.iter().filter_map(candidate).partition(|candidate| candidate.rank() < FRESH);
+            streamed.contexts.iter().filter_map(candidate).partition(|candidate| candidate.rank() < FRESH);
         let mut failed = None;
-        if let Some(offer) = self.choose(begun, &mut failed).await? {
-            return Ok(Some(offer));
+        let mut offer = self.choose(begun, &mut failed).await?;
+        if offer.is_none() {
+            let kept_back = self.kept_back(&streamed.contexts).await?;
+            let rest = kept_back.iter().filter_map(candidate).chain(fresh).collect();
+            offer = self.choose(rest, &mut failed).await?;
         }
-        let kept_back = self.kept_back(&contexts).await?;
-        let rest = kept_back.iter().filter_map(candidate).chain(fresh).collect();
-        match (self.choose(rest, &mut failed).await?, failed) {
+        match (offer, failed) {
             (None, Some(error)) => Err(error),
-            (offer, _) => Ok(offer),
+            (offer, _) => Ok(offer.map(|offer| Assignment { lease_s: streamed.lease_s, ..offer })),
         }
     }
 

@@ -342,6 +342,21 @@ fn a_deleted_workflow_holds_nothing_up() {
     }
 }
 
+#[test]
+fn a_server_with_leases_hears_of_a_long_action_and_one_without_does_not() {
+    for (lease_s, looks_min, looks_max) in [(60, 30, 40), (0, 1, 9)] {
+        let long = Script { runs_for: Some(Duration::from_secs(600)), ..Script::default() };
+        let site = Site::new(Flavour::Kubernetes, vec![workflow("w", &["t/long@w1 long"])], &[("long", long)]);
+        site.server.lock().unwrap().lease_s = lease_s;
+        assert_eq!(site.live("w1", None).0, DONE);
+        site.assert_well("a long action");
+        let looks = site.server.lock().unwrap().looks;
+        assert!((looks_min..=looks_max).contains(&looks), "lease of {lease_s} s: {looks}");
+        let said: Vec<_> = site.taken().into_iter().map(|(_, state)| state).collect();
+        assert_eq!(said, [ActionState::Running, ActionState::Success]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_an_action_that_the_server_is_past_nothing_but_a_success_is_taken() {
     let flow = workflow("w", &["t/a@w1 x", "t/b@w1 x"]);

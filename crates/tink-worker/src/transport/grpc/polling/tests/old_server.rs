@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tink_workflow::ActionState;
 use tonic::Status;
 
-use super::super::{Hold, Wire, WireAction, WireContext, WireStatus};
+use super::super::{Hold, Streamed, Wire, WireAction, WireContext, WireStatus};
 use crate::doubles::Steps;
 use crate::transport::Ack;
 
@@ -70,8 +70,12 @@ pub(crate) struct OldServer {
     pub(crate) conflicts: u32,
     /// Contexts as a cache shows them, for the next calls.
     pub(crate) stale: u32,
+    /// As our server says it.
+    pub(crate) lease_s: u64,
     /// Why reports are acknowledged and not taken, as our server says it.
     pub(crate) refused: Option<&'static str>,
+    /// How often contexts were asked for.
+    pub(crate) looks: u32,
     shown: Vec<OldWorkflow>,
 }
 
@@ -90,7 +94,9 @@ impl OldServer {
             panics: Vec::new(),
             conflicts: 0,
             stale: 0,
+            lease_s: 0,
             refused: None,
+            looks: 0,
             shown,
         }
     }
@@ -113,6 +119,7 @@ impl OldServer {
     }
 
     pub(crate) fn contexts(&mut self, worker: &str) -> Vec<WireContext> {
+        self.looks += 1;
         if self.stale > 0 {
             self.stale -= 1;
         } else {
@@ -206,8 +213,10 @@ impl OldWire {
 impl Wire for OldWire {
     const MESSAGE_CHARS_MAX: usize = 200;
 
-    async fn contexts(&self, worker: &str, _hold: Hold) -> Result<Vec<WireContext>, Status> {
-        self.call("contexts", |server| Ok(server.contexts(worker))).await
+    async fn contexts(&self, worker: &str, _hold: Hold) -> Result<Streamed, Status> {
+        let streamed =
+            |server: &mut OldServer| Ok(Streamed { contexts: server.contexts(worker), lease_s: server.lease_s });
+        self.call("contexts", streamed).await
     }
 
     async fn all_contexts(&self, worker: &str) -> Result<Vec<WireContext>, Status> {
