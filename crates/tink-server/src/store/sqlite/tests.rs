@@ -256,7 +256,8 @@ async fn a_change_whose_commit_fails_is_not_acknowledged() {
     let orphan = writer.write(doing, move |db, _| {
         db.execute("INSERT INTO owned VALUES (1)", []).map(|_| ()).map_err(|error| StoreError::sqlite(doing, error))
     });
-    assert!(orphan.await.is_err());
+    let error = orphan.await.unwrap_err().to_string();
+    assert!(error.contains("commit to the data file"), "{error}");
     insert(&writer, 2, 1).await.unwrap();
     assert_eq!(count(&file), 1);
 }
