@@ -32,6 +32,8 @@
 //! which endpoint failed how. A registry crate over a general HTTP client would add its own token cache, TLS set-up
 //! and redirects to work around, and size. So this is hyper, which the gRPC side needs as well, with rustls and ring.
 //!
+//! [`WebClient`] is the same connections without the registry: for whoever downloads a file by the same proxies and roots.
+//!
 //! # Limits
 //!
 //! This crate mounts nothing and runs nothing. It does not verify signatures. It reads Docker's and OCI's image
@@ -58,7 +60,9 @@ pub use error::{Cause, ImageError};
 pub use packed::{PackedArchive, PackedImage};
 pub use platform::Platform;
 pub use progress::{LayerProgress, LayerState, Progress, PullProgress};
-pub use registry::{BlobStream, Credential, ProxyConfig, Registries, RegistryConfig, Retry, Timeouts};
+pub use registry::{
+    BlobStream, Credential, ProxyConfig, Registries, RegistryConfig, Retry, Timeouts, WebAnswer, WebClient, WebError,
+};
 pub use secret::Secret;
 pub use spec::{Descriptor, DocumentError, ImageConfig, ProcessConfig, RootFs};
 pub use store::{Budget, Image, ImageSummary, InUse, PullOutcome, PullSource, Reclaimed, Store};

@@ -23,8 +23,8 @@ use crate::error::{Cause, ImageError};
 
 pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
-const AGENT: &str = concat!("tink/", env!("CARGO_PKG_VERSION"));
-const REDIRECTS_MAX: usize = 10;
+pub(super) const AGENT: &str = concat!("tink/", env!("CARGO_PKG_VERSION"));
+pub(super) const REDIRECTS_MAX: usize = 10;
 /// Most of an error's body that is shown.
 const DETAIL_BYTES_MAX: usize = 300;
 
@@ -329,11 +329,8 @@ impl Registries {
     /// A tunnel carries its own authorisation; plain requests carry the proxy's with them.
     fn add_proxy_authorization(&self, uri: &Uri, headers: &mut HeaderMap) {
         headers.remove(HOST);
-        if uri.scheme_str() == Some("http")
-            && let Some(proxy) = self.inner.proxies.for_uri(uri)
-            && let Some(authorization) = &proxy.authorization
-        {
-            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        if let Some(authorization) = self.inner.proxies.authorization_in_request(uri) {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
         }
     }
 

@@ -11,9 +11,11 @@ mod proxy;
 mod push;
 mod round;
 mod tls;
+mod web;
 
 pub use config::{Credential, RegistryConfig, Retry, Timeouts};
 pub use proxy::ProxyConfig;
+pub use web::{WebAnswer, WebClient, WebError};
 
 pub use blob::BlobStream;
 pub(crate) use client::Endpoint;

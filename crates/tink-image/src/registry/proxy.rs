@@ -24,8 +24,14 @@ impl ProxyConfig {
     /// Reads `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, or their lower-case forms.
     #[must_use]
     pub fn from_env() -> Self {
+        Self::from_variables(|name| std::env::var(name).ok())
+    }
+
+    /// The same from variables that are kept elsewhere.
+    #[must_use]
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
         let get = |upper: &str, lower: &str| {
-            [upper, lower].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+            [upper, lower].iter().find_map(|name| variable(name).filter(|value| !value.is_empty()))
         };
         Self {
             http: get("HTTP_PROXY", "http_proxy").map(Secret::new),
@@ -86,6 +92,14 @@ impl Proxies {
         }
         if tls { self.https.as_ref() } else { self.http.as_ref() }
     }
+
+    /// What a plain request must carry for its proxy. A tunnel carries its own.
+    pub(super) fn authorization_in_request(&self, uri: &Uri) -> Option<HeaderValue> {
+        if uri.scheme_str() != Some("http") {
+            return None;
+        }
+        self.for_uri(uri)?.authorization.clone()
+    }
 }
 
 impl Proxy {
@@ -103,13 +117,7 @@ impl Proxy {
         let host = host_of(authority.host()).to_owned();
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let authorization = match authority.as_str().rsplit_once('@') {
-            Some((user, _)) => {
-                let user = percent_decoded(user);
-                let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(user));
-                let mut header = HeaderValue::try_from(text).map_err(|_| refused("its user name cannot be sent"))?;
-                header.set_sensitive(true);
-                Some(header)
-            }
+            Some((user, _)) => Some(basic(user).ok_or_else(|| refused("its user name cannot be sent"))?),
             None => None,
         };
         Ok(Self { tls, host, port, authorization })
@@ -179,6 +187,16 @@ impl Cidr {
             _ => false,
         }
     }
+}
+
+/// The header for the `user:password` of an address; a user without a password has an empty one.
+pub(super) fn basic(user: &str) -> Option<HeaderValue> {
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    let pair = [&percent_decoded(name)[..], b":", &percent_decoded(password)[..]].concat();
+    let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+    let mut header = HeaderValue::try_from(text).ok()?;
+    header.set_sensitive(true);
+    Some(header)
 }
 
 fn percent_decoded(text: &str) -> Vec<u8> {
