@@ -58,7 +58,7 @@ mod whole_file;
 
 pub use background::{Side, go_to_background};
 pub use capabilities::missing_capabilities;
-pub use container::in_initial_pid_namespace;
+pub use container::{Missing, Root, in_initial_pid_namespace};
 pub use exec::{ExecError, ExecRequest, exec_command};
 pub use exit::{ExitStatus, LogTotals, Outcome};
 pub use failure::{Cause, FailureKind, StartFailure};

@@ -21,7 +21,7 @@ use std::os::unix::fs::MetadataExt;
 pub(crate) use environment::Environment;
 pub(crate) use limits::set_limits;
 pub(crate) use program::run;
-pub(crate) use root::Root;
+pub use root::{Missing, Root};
 pub(crate) use rootfs::{UPPER_DIR, WORK_DIR};
 pub(crate) use setup::{Gate, become_program};
 pub(crate) use streams::{Streams, open_terminal, take_terminal};

@@ -1,4 +1,4 @@
-//! The container's root, with paths resolved inside it whatever links the image holds.
+//! The container's root, or any other directory, with paths resolved inside it whatever links it holds.
 //!
 //! Component by component and with a descriptor for each, so that `..` and absolute links end at the container's root and
 //! never at ours. What is there already the kernel finds in one step (`openat2`, Linux 5.6); it cannot make what is missing.
@@ -21,7 +21,7 @@ const LINKS_MAX: u32 = 40;
 
 /// What shall be made where the path ends in nothing. Missing directories on the way are made, too.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub enum Missing {
     /// Nothing: `ENOENT`.
     Refuse,
     /// A directory, 0755.
@@ -31,13 +31,16 @@ pub(crate) enum Missing {
 }
 
 /// A directory that is `/` for every path given to it.
-pub(crate) struct Root {
+pub struct Root {
     fd: OwnedFd,
 }
 
 impl Root {
     /// Takes the directory at `path` as the root.
-    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// When it is not there or no directory.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { fd: rustix::fs::open(path, flags, Mode::empty())? })
     }
@@ -48,7 +51,10 @@ impl Root {
     }
 
     /// What `path` names, with all links followed, as a path-only descriptor.
-    pub(crate) fn locate(&self, path: &Path, missing: Missing) -> std::io::Result<OwnedFd> {
+    ///
+    /// # Errors
+    /// When it is not there and not to be made, or cannot be reached.
+    pub fn locate(&self, path: &Path, missing: Missing) -> std::io::Result<OwnedFd> {
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         match openat2(&self.fd, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), inside) {
             Ok(found) => Ok(found),
@@ -118,6 +124,18 @@ impl Root {
         let mut bytes = Vec::new();
         File::open(mount_point(&found))?.take(bytes_max).read_to_end(&mut bytes)?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Opens a plain file for reading.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open_file(&self, path: &Path) -> std::io::Result<File> {
+        let found = self.locate(path, Missing::Refuse)?;
+        if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::RegularFile {
+            return Err(std::io::Error::other("it is no plain file"));
+        }
+        File::open(mount_point(&found))
     }
 
     /// Writes a file, made where missing, links followed.
