@@ -55,13 +55,11 @@ pub(crate) fn number(env: &dyn Environment, name: &'static str, default: u64) ->
     }
 }
 
-/// File permissions in octal.
-pub(crate) fn mode(env: &dyn Environment, name: &'static str, default: u32) -> Result<u32, ActionError> {
-    match optional(env, name) {
-        None => Ok(default),
-        Some(found) => match u32::from_str_radix(&found, 8) {
-            Ok(mode) if mode <= 0o7777 => Ok(mode),
-            _ => Err(ActionError::Invalid { name, found, allowed: "permissions in octal, as 0644" }),
-        },
+/// File permissions in octal. compat: what is above them, as in the 0100644 that `stat` shows, is left out.
+pub(crate) fn mode(env: &dyn Environment, name: &'static str, meaning: &'static str) -> Result<u32, ActionError> {
+    let found = required(env, name, meaning)?;
+    match u32::from_str_radix(&found, 8) {
+        Ok(mode) => Ok(mode & 0o7777),
+        Err(_) => Err(ActionError::Invalid { name, found, allowed: "permissions in octal, as 0644" }),
     }
 }

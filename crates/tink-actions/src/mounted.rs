@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::ActionError;
@@ -32,17 +33,16 @@ impl Mounted {
         let at = PathBuf::from(format!("/run/tink-mount-{}", std::process::id()));
         fs::create_dir_all(&at).map_err(ActionError::io("make the directory", at.display()))?;
         let types = if fs_type.is_empty() { &KNOWN_TYPES[..] } else { &[fs_type][..] };
-        let mut last = None;
+        let mut reasons = Vec::new();
         for fs_type in types {
             match rustix::mount::mount(&device, &at, *fs_type, MountFlags::empty(), None) {
                 Ok(()) => return Ok(Self { at, _loop_device: loop_device }),
-                Err(error) => last = Some(error),
+                Err(errno) => reasons.push(format!("as {fs_type}: {}", reason(errno))),
             }
         }
         // The directory is of no use without a mount; that it stays is no second failure.
         let _ = fs::remove_dir(&at);
-        let subject = format!("{disk} (file system {})", types.join(", "));
-        Err(ActionError::io("mount", subject)(last.unwrap_or(rustix::io::Errno::NODEV).into()))
+        Err(ActionError::io("mount", disk)(std::io::Error::other(reasons.join("; "))))
     }
 
     /// Where it is mounted.
@@ -55,6 +55,15 @@ impl Mounted {
         let at = self.at.clone();
         let result = rustix::mount::unmount(&at, UnmountFlags::empty());
         result.map_err(|error| ActionError::io("unmount", at.display())(error.into()))
+    }
+}
+
+/// What the kernel means where it says "invalid argument" or "no such device".
+fn reason(errno: Errno) -> String {
+    match errno {
+        Errno::INVAL => "there is no such file system on it".to_owned(),
+        Errno::NODEV => "the kernel does not know this type".to_owned(),
+        errno => std::io::Error::from(errno).to_string(),
     }
 }
 
