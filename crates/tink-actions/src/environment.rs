@@ -38,21 +38,25 @@ pub(crate) fn optional(env: &dyn Environment, name: &str) -> Option<String> {
     env.get(name).filter(|value| !value.is_empty())
 }
 
-/// A switch, as Go's `ParseBool` reads it.
-pub(crate) fn switch(env: &dyn Environment, name: &'static str) -> Result<bool, ActionError> {
+/// A switch, as Go's `ParseBool` reads it. compat: anything else is off, as in the programs whose variables these are.
+pub(crate) fn switch(env: &dyn Environment, name: &str) -> bool {
     match optional(env, name).as_deref() {
-        None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-        Some(found) => Err(ActionError::Invalid { name, found: found.to_owned(), allowed: "true or false" }),
+        None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
+        Some(found) => {
+            eprintln!("the variable {name} is {found:?}, which is neither true nor false; it counts as false");
+            false
+        }
     }
 }
 
-/// A whole number.
-pub(crate) fn number(env: &dyn Environment, name: &'static str, default: u64) -> Result<u64, ActionError> {
-    match optional(env, name) {
-        None => Ok(default),
-        Some(found) => found.parse().map_err(|_| ActionError::Invalid { name, found, allowed: "a whole number" }),
-    }
+/// A whole number. compat: anything else is the default, as in the programs whose variables these are.
+pub(crate) fn number(env: &dyn Environment, name: &str, default: i64) -> i64 {
+    let Some(found) = optional(env, name) else { return default };
+    found.parse().unwrap_or_else(|_| {
+        eprintln!("the variable {name} is {found:?}, which is no whole number; it counts as {default}");
+        default
+    })
 }
 
 /// File permissions in octal. compat: what is above them, as in the 0100644 that `stat` shows, is left out.

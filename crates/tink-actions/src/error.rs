@@ -62,8 +62,6 @@ pub enum ActionError {
         url: String,
         /// Why.
         reason: String,
-        /// Whether trying again can help.
-        retryable: bool,
     },
     /// What was downloaded is not what was promised.
     #[error("{subject} has the checksum {found}, not {wanted}; what was written must not be booted")]
@@ -104,6 +102,20 @@ impl ActionError {
             | Self::Download { .. }
             | Self::Checksum { .. }
             | Self::Engine { .. }
+            | Self::Differs { .. } => false,
+        }
+    }
+
+    /// Whether the same may succeed later.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::Download { .. } | Self::Checksum { .. } | Self::Engine { .. } => true,
+            Self::UnknownProgram { .. }
+            | Self::Usage { .. }
+            | Self::Missing { .. }
+            | Self::Invalid { .. }
+            | Self::Output(_)
             | Self::Differs { .. } => false,
         }
     }

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileTypeExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::FallocateFlags;
 
@@ -23,26 +24,37 @@ impl CopyError {
     /// Says where the image came from.
     pub fn or_download(self, url: &str) -> ActionError {
         match self {
-            Self::Source(error) => ActionError::Download {
-                url: super::download::without_password(url),
-                reason: error.to_string(),
-                retryable: false,
-            },
+            Self::Source(error) => {
+                ActionError::Download { url: super::download::without_password(url), reason: error.to_string() }
+            }
             Self::Disk(error) => error,
         }
     }
 }
 
+/// What is written to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    BlockDevice,
+    File,
+    Other,
+}
+
 /// Copies everything from `source` to `path`, syncs it, and has the kernel read the new partition table.
 ///
-/// Returns the number of bytes; `tick` is called with it on the way.
-pub fn write(path: &str, source: &mut dyn Read, mut tick: impl FnMut(u64)) -> Result<u64, CopyError> {
+/// Returns the number of bytes; `so_far` shows it on the way.
+pub fn write(path: &str, source: &mut dyn Read, so_far: &AtomicU64) -> Result<u64, CopyError> {
     let disk_error = |doing| move |error| CopyError::Disk(ActionError::io(doing, path)(error));
     // Not O_CREAT on /dev: a mistyped device must not become a file in RAM.
     let create = !path.starts_with("/dev/");
     let mut disk =
         OpenOptions::new().write(true).create(create).truncate(false).open(path).map_err(disk_error("open"))?;
-    let block_device = disk.metadata().map_err(disk_error("look at"))?.file_type().is_block_device();
+    let found = disk.metadata().map_err(disk_error("look at"))?.file_type();
+    let kind = match () {
+        () if found.is_block_device() => Kind::BlockDevice,
+        () if found.is_file() => Kind::File,
+        () => Kind::Other,
+    };
     let mut piece = vec![0_u8; PIECE_BYTES];
     let mut written = 0_u64;
     loop {
@@ -50,13 +62,16 @@ pub fn write(path: &str, source: &mut dyn Read, mut tick: impl FnMut(u64)) -> Re
         if length == 0 {
             break;
         }
-        put(&mut disk, written, &piece[..length]).map_err(disk_error("write to"))?;
+        put(&mut disk, kind, written, &piece[..length]).map_err(disk_error("write to"))?;
         written += length as u64;
-        tick(written);
+        so_far.store(written, Ordering::Relaxed);
+    }
+    if kind == Kind::File {
+        reach(&disk, written).map_err(disk_error("set the length of"))?;
     }
     disk.sync_all().map_err(disk_error("sync"))?;
-    if block_device {
-        reread_partitions(&mut disk).map_err(disk_error("read the partition table of"))?;
+    if kind == Kind::BlockDevice {
+        reread_partitions(&mut disk);
     }
     Ok(written)
 }
@@ -75,13 +90,18 @@ fn fill(source: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-/// Writes one piece. A piece of zeros is left to the disk or the file system, which clears a range far faster than it is
-/// written, and keeps a plain file sparse; where it cannot, the zeros are written.
-fn put(disk: &mut File, at: u64, piece: &[u8]) -> io::Result<()> {
-    if piece.iter().all(|byte| *byte == 0) {
+/// Writes one piece. A piece of zeros is left to the disk, which clears a range far faster than it is written; in a plain
+/// file it becomes a hole. Where that cannot be, the zeros are written.
+fn put(disk: &mut File, kind: Kind, at: u64, piece: &[u8]) -> io::Result<()> {
+    let clear = match kind {
+        Kind::BlockDevice => Some(FallocateFlags::ZERO_RANGE),
+        // A range beyond the end takes no space; the file is made longer at last.
+        Kind::File => Some(FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE),
+        Kind::Other => None,
+    };
+    if let Some(clear) = clear.filter(|_| piece.iter().all(|byte| *byte == 0)) {
         let length = piece.len() as u64;
-        let cleared = rustix::fs::fallocate(&*disk, FallocateFlags::ZERO_RANGE, at, length);
-        if cleared.is_ok() {
+        if rustix::fs::fallocate(&*disk, clear, at, length).is_ok() {
             disk.seek(SeekFrom::Start(at + length))?;
             return Ok(());
         }
@@ -89,14 +109,15 @@ fn put(disk: &mut File, at: u64, piece: &[u8]) -> io::Result<()> {
     disk.write_all(piece)
 }
 
+/// Makes a file at least so long: it may end in a hole.
+fn reach(file: &File, bytes: u64) -> io::Result<()> {
+    if file.metadata()?.len() < bytes { file.set_len(bytes) } else { Ok(()) }
+}
+
 /// Has the kernel look at the new partitions. A disk in use keeps its old ones until the next boot, which is no failure of
 /// the write: today's action only logs it as well.
-fn reread_partitions(disk: &mut File) -> io::Result<()> {
-    match gptman::linux::reread_partition_table(disk) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            eprintln!("the kernel keeps the old partition table for now: {error}");
-            Ok(())
-        }
+fn reread_partitions(disk: &mut File) {
+    if let Err(error) = gptman::linux::reread_partition_table(disk) {
+        eprintln!("the kernel keeps the old partition table for now: {error}");
     }
 }

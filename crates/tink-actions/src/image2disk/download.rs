@@ -1,242 +1,248 @@
 //! Reads a URL, taking a broken download up where it broke.
+//!
+//! ```text
+//! asked ──200──▶ reading ──breaks──▶ asked for the rest ──206, the rest──────────▶ reading
+//!                                          │  └──200, the whole: what was read is skipped ─▶ reading
+//!                                          └──another file, another range──▶ error: only from the start
+//! ```
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::header::{IF_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
+use tink_image::{ProxyConfig, Timeouts, WebClient};
 
+use super::retry::Retry;
+use super::version::Version;
+use super::web::Web;
 use crate::ActionError;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// A server that sends nothing for so long is taken for gone.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-const BACKOFF_MAX: Duration = Duration::from_secs(15);
-
-/// For how long a failed download is tried again.
-#[derive(Clone, Copy, Debug)]
-pub struct Retry {
-    until: Option<Instant>,
-}
-
-impl Retry {
-    /// From now on, for this long; `None` = not at all.
-    pub fn new(limit: Option<Duration>) -> Self {
-        Self { until: limit.and_then(|limit| Instant::now().checked_add(limit)) }
-    }
-
-    /// Waits before the next try; false when there is none.
-    fn pause(self, tries: u32) -> bool {
-        let Some(until) = self.until else { return false };
-        let wait = BACKOFF_FIRST.saturating_mul(1 << tries.min(8)).min(BACKOFF_MAX);
-        if Instant::now() + wait >= until {
-            return false;
-        }
-        wait_out(wait);
-        true
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the pause before the next try of a server is the purpose")]
-fn wait_out(wait: Duration) {
-    std::thread::sleep(wait);
+/// How far a download is, for whoever looks on.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Bytes read of the file.
+    pub read: AtomicU64,
+    /// Bytes of the whole file; 0 where that is not known.
+    pub total: AtomicU64,
+    /// Bytes on the disk.
+    pub written: AtomicU64,
 }
 
 /// The bytes of a URL.
-pub struct Download {
+pub struct Download<'c> {
     url: String,
     source: Source,
+    /// Of breaks that bring nothing new.
     retry: Retry,
     /// Bytes delivered.
-    at: Rc<Cell<u64>>,
-    total: Option<u64>,
-    /// The server's name for this version of the file, so that two versions are never joined.
-    version: Option<String>,
+    at: u64,
+    /// Bytes to leave out: the server began at the start although it was asked for the rest.
+    skip: u64,
+    version: Version,
+    counters: &'c Counters,
 }
 
 enum Source {
     File(File),
-    Http { agent: Box<ureq::Agent>, body: Option<Box<dyn Read>> },
+    Web(Box<Web>),
 }
 
-impl Download {
+/// Why a download cannot be taken up.
+enum Refusal {
+    /// The next try may do.
+    Passing(String),
+    /// What is there now is not what was begun.
+    Changed(String),
+}
+
+impl<'c> Download<'c> {
     /// Opens a `http://`, `https://` or `file://` URL.
-    pub fn open(url: &str, retry: Retry) -> Result<Self, ActionError> {
-        let at = Rc::new(Cell::new(0));
+    pub fn open(
+        url: &str,
+        proxy: &ProxyConfig,
+        timeouts: Timeouts,
+        retry: Retry,
+        counters: &'c Counters,
+    ) -> Result<Self, ActionError> {
         if let Some(path) = url.strip_prefix("file://") {
             let file = File::open(path).map_err(ActionError::io("open", path))?;
-            let total = Some(file.metadata().map_err(ActionError::io("look at", path))?.len());
-            return Ok(Self { url: url.to_owned(), source: Source::File(file), retry, at, total, version: None });
+            let total = file.metadata().map_err(ActionError::io("look at", path))?.len();
+            counters.total.store(total, Ordering::Relaxed);
+            let version = Version::of_length(total);
+            return Ok(Self {
+                url: url.to_owned(),
+                source: Source::File(file),
+                retry,
+                at: 0,
+                skip: 0,
+                version,
+                counters,
+            });
         }
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            let allowed = "a URL that starts with http://, https:// or file://";
-            return Err(ActionError::Invalid { name: "IMG_URL", found: without_password(url), allowed });
-        }
-        let config = ureq::Agent::config_builder()
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_recv_response(Some(STALL_TIMEOUT))
-            .timeout_recv_body(None)
-            .http_status_as_error(false)
-            .user_agent(concat!("tink-actions/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let source = Source::Http { agent: Box::new(config.into()), body: None };
-        let mut download = Self { url: url.to_owned(), source, retry, at, total: None, version: None };
-        download.connect_patiently()?;
-        Ok(download)
-    }
-
-    /// The URL without user name and password.
-    pub fn shown_url(&self) -> String {
-        without_password(&self.url)
-    }
-
-    /// Bytes in all, as far as known.
-    pub fn bytes_total(&self) -> Option<u64> {
-        self.total
-    }
-
-    /// Counts the bytes delivered.
-    pub fn counter(&self) -> Rc<Cell<u64>> {
-        Rc::clone(&self.at)
-    }
-
-    /// Hashes what is read.
-    pub fn hashed(self) -> (Hashed, Sum) {
-        let sum = Sum(Rc::new(std::cell::RefCell::new(Sha256::new())));
-        (Hashed { download: self, sum: Sum(Rc::clone(&sum.0)) }, sum)
-    }
-
-    fn connect_patiently(&mut self) -> Result<(), ActionError> {
-        let mut tries = 0;
-        loop {
-            match self.connect() {
-                Ok(()) => return Ok(()),
-                Err(ActionError::Download { retryable: true, reason, .. }) if self.retry.pause(tries) => {
-                    eprintln!("download of {} failed ({reason}); trying again", self.shown_url());
-                    tries += 1;
-                }
-                Err(error) => return Err(error),
-            }
+        let failed = |reason: String| ActionError::Download { url: without_password(url), reason };
+        let client = WebClient::new(proxy, timeouts).map_err(|error| failed(tink_error::chain(&error)))?;
+        let web = Web::new(client).map_err(|error| failed(error.to_string()))?;
+        let (source, version) = (Source::Web(Box::new(web)), Version::default());
+        let mut download = Self { url: url.to_owned(), source, retry, at: 0, skip: 0, version, counters };
+        match download.ask() {
+            Ok(()) => Ok(download),
+            Err(Refusal::Passing(reason) | Refusal::Changed(reason)) => Err(failed(reason)),
         }
     }
 
     /// Asks for what is still missing.
-    fn connect(&mut self) -> Result<(), ActionError> {
-        let at = self.at.get();
-        let failed = |url: &str, reason: String, retryable| ActionError::Download {
-            url: without_password(url),
-            reason,
-            retryable,
+    fn ask(&mut self) -> Result<(), Refusal> {
+        let Source::Web(web) = &mut self.source else { return Ok(()) };
+        let mut wanted = HeaderMap::new();
+        if self.at > 0 {
+            let header = |text: String| HeaderValue::try_from(text).ok();
+            wanted.extend(header(format!("bytes={}-", self.at)).map(|range| (RANGE, range)));
+            wanted
+                .extend(self.version.if_range().and_then(|text| header(text.to_owned())).map(|text| (IF_RANGE, text)));
+        }
+        let answer = web.ask(&self.url, &wanted);
+        let (status, headers) = answer.map_err(|error| Refusal::Passing(tink_error::chain(&error)))?;
+        let changed = || Refusal::Changed("the server has another file there now".to_owned());
+        let (version, begin) = match status.as_u16() {
+            200 | 203 => (Version::of_whole(&headers), 0),
+            206 if self.at > 0 => Version::of_range(&headers).ok_or_else(|| {
+                Refusal::Changed(format!(
+                    "asked for the bytes from {} on, the server does not say which it sends",
+                    self.at
+                ))
+            })?,
+            416 if self.at > 0 => return Err(changed()),
+            status => return Err(Refusal::Passing(format!("the server answered with status {status}"))),
         };
-        let Source::Http { agent, body } = &mut self.source else { return Ok(()) };
-        let mut request = agent.get(&self.url);
-        if at > 0 {
-            request = request.header("Range", format!("bytes={at}-"));
-            if let Some(version) = &self.version {
-                request = request.header("If-Range", version);
-            }
+        if self.at > 0 && !self.version.may_be(&version) {
+            return Err(changed());
         }
-        let answer = request.call().map_err(|error| failed(&self.url, error.to_string(), true))?;
-        let status = answer.status().as_u16();
-        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let length = header("content-length").and_then(|text| text.parse::<u64>().ok());
-        match status {
-            200 if at == 0 => {
-                self.total = length;
-                // A weak validator does not promise the same bytes.
-                self.version = header("etag").filter(|tag| !tag.starts_with("W/")).or_else(|| header("last-modified"));
-            }
-            206 if at > 0 => {}
-            200 | 416 => {
-                let reason = format!("it broke after {at} bytes and the server cannot go on there (status {status})");
-                return Err(failed(&self.url, reason, false));
-            }
-            _ => {
-                let reason = format!("the server answered with status {status}");
-                return Err(failed(&self.url, reason, status >= 500 || status == 408 || status == 429));
-            }
+        if begin > self.at {
+            let reason = format!("asked for the bytes from {} on, the server sends those from {begin} on", self.at);
+            return Err(Refusal::Changed(reason));
         }
-        *body = Some(Box::new(answer.into_body().into_reader()));
+        self.skip = self.at - begin;
+        // The first answer is the one that all others are held against.
+        if self.at == 0 {
+            self.version = version;
+        } else {
+            self.version.total = self.version.total.or(version.total);
+        }
+        self.counters.total.store(self.version.total.unwrap_or_default(), Ordering::Relaxed);
         Ok(())
     }
 
-    fn read_once(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.source {
-            Source::File(file) => file.read(buffer),
-            Source::Http { body: Some(body), .. } => body.read(buffer),
-            Source::Http { body: None, .. } => Ok(0),
+    /// One read; 0 is the end of what the server sends.
+    fn read_once(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
+        let web = match &mut self.source {
+            Source::File(file) => return file.read(buffer).map_err(|error| error.to_string()),
+            Source::Web(web) => web,
+        };
+        while self.skip > 0 {
+            match web.skip(self.skip).map_err(|error| tink_error::chain(&error))? {
+                0 => return Err("the server ended before the place where it broke".to_owned()),
+                skipped => self.skip -= skipped,
+            }
         }
+        web.read(buffer).map_err(|error| tink_error::chain(&error))
+    }
+
+    /// Goes on after a break, unless that is of no use any more.
+    fn take_up(&mut self, mut reason: String) -> io::Result<()> {
+        while self.retry.pause() {
+            eprintln!("the download of {} broke after {} bytes ({reason}); going on there", self.url(), self.at);
+            match self.ask() {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Passing(other)) => reason = other,
+                Err(Refusal::Changed(other)) => return Err(io::Error::other(other)),
+            }
+        }
+        Err(io::Error::other(format!("it broke after {} bytes: {reason}", self.at)))
+    }
+
+    fn url(&self) -> String {
+        without_password(&self.url)
     }
 }
 
-impl Read for Download {
+impl Read for Download<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let mut tries = 0;
         loop {
-            let at = self.at.get();
             let reason = match self.read_once(buffer) {
-                Ok(0) if self.total.is_none_or(|total| at >= total) => return Ok(0),
-                Ok(0) => format!("it ended after {at} of {} bytes", self.total.unwrap_or_default()),
+                Ok(0) => match self.version.total {
+                    Some(total) if self.at < total => format!("it ended before its {total} bytes"),
+                    Some(_) | None => return Ok(0),
+                },
                 Ok(length) => {
-                    self.at.set(at + length as u64);
+                    self.at += length as u64;
+                    self.counters.read.store(self.at, Ordering::Relaxed);
+                    self.retry.begin_anew();
                     return Ok(length);
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => format!("it broke after {at} bytes: {error}"),
+                Err(reason) => reason,
             };
-            if !self.retry.pause(tries) {
-                return Err(io::Error::other(reason));
-            }
-            eprintln!("download of {}: {reason}; going on there", self.shown_url());
-            tries += 1;
-            self.connect_patiently().map_err(io::Error::other)?;
+            self.take_up(reason)?;
         }
     }
 }
 
 /// A download that is hashed as it is read.
-pub struct Hashed {
-    download: Download,
-    sum: Sum,
+pub struct Hashed<'c> {
+    download: Download<'c>,
+    hash: Sha256,
 }
 
-impl Hashed {
-    /// Reads to the end.
-    pub fn drain(&mut self) -> Result<(), ActionError> {
-        let url = self.download.shown_url();
-        let rest = io::copy(self, &mut io::sink());
-        rest.map(drop).map_err(|error| ActionError::Download { url, reason: error.to_string(), retryable: false })
+impl<'c> Hashed<'c> {
+    /// From its first byte on.
+    pub fn new(download: Download<'c>) -> Self {
+        Self { download, hash: Sha256::new() }
+    }
+
+    /// Reads to the end, and says the hash of everything as `sha256:<hex>`.
+    pub fn finish(mut self) -> Result<String, ActionError> {
+        let rest = io::copy(&mut self, &mut io::sink());
+        rest.map_err(|error| ActionError::Download { url: self.download.url(), reason: error.to_string() })?;
+        let hex: String = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("sha256:{hex}"))
     }
 }
 
-impl Read for Hashed {
+impl Read for Hashed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.download.read(buffer)?;
-        self.sum.0.borrow_mut().update(&buffer[..length]);
+        self.hash.update(&buffer[..length]);
         Ok(length)
-    }
-}
-
-/// The hash of what was read so far.
-pub struct Sum(Rc<std::cell::RefCell<Sha256>>);
-
-impl Sum {
-    /// In hexadecimal.
-    pub fn hex(&self) -> String {
-        self.0.borrow().clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
 /// The URL without user name and password, fit for a log.
 pub fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (&url[..scheme.len() + 3], rest));
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
+    format!("{scheme}{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_url_has_no_password() {
+        for (url, shown) in [
+            ("http://me:secret@x/y.gz", "http://x/y.gz"),
+            ("http://me:secret@x?at=a@b", "http://x?at=a@b"),
+            ("me:secret@x/y", "x/y"),
+            ("http://x/a@b", "http://x/a@b"),
+            ("file:///a@b", "file:///a@b"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 }

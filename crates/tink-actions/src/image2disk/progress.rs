@@ -1,8 +1,12 @@
 //! Says how far the write is.
 
+use std::convert::Infallible;
 use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::download::Counters;
 use crate::ActionError;
 
 /// Prints a line every interval.
@@ -11,44 +15,36 @@ pub struct Progress<'o> {
     text: bool,
     interval: Duration,
     started: Instant,
-    next: Instant,
     url: String,
-    total: Option<u64>,
 }
 
 impl<'o> Progress<'o> {
     /// Starts the clock.
-    pub fn new(out: &'o mut dyn Write, text: bool, interval: Duration, url: &str, total: Option<u64>) -> Self {
-        let now = Instant::now();
-        Self { out, text, interval, started: now, next: now + interval, url: url.to_owned(), total }
+    pub fn new(out: &'o mut dyn Write, text: bool, interval: Duration, url: String) -> Self {
+        Self { out, text, interval, started: Instant::now(), url }
     }
 
-    /// Prints a line if it is time for one.
-    pub fn tick(&mut self, bytes_read: u64, bytes_written: u64) {
-        let now = Instant::now();
-        if now < self.next {
-            return;
+    /// Prints lines until the other end of `ended` is dropped, also while nothing moves.
+    pub fn watch(&mut self, counters: &Counters, ended: &Receiver<Infallible>) {
+        while ended.recv_timeout(self.interval) == Err(RecvTimeoutError::Timeout) {
+            // Output that nobody takes must not stop a disk being written.
+            let _ = self.line("in progress", counters, &[]);
         }
-        self.next = now + self.interval;
-        // Output that nobody takes must not stop a disk being written.
-        let _ = self.line("in progress", bytes_read, bytes_written, &[]);
     }
 
     /// Prints the last line.
-    pub fn done(&mut self, bytes_read: u64, bytes_written: u64, digest: &str, disk: &str) -> Result<(), ActionError> {
+    pub fn done(&mut self, counters: &Counters, digest: &str, disk: &str) -> Result<(), ActionError> {
         let more = [("digest", digest), ("disk", disk)];
-        self.line("image written and synced", bytes_read, bytes_written, &more).map_err(ActionError::Output)
+        self.line("image written and synced", counters, &more).map_err(ActionError::Output)
     }
 
-    fn line(&mut self, what: &str, read: u64, written: u64, more: &[(&str, &str)]) -> std::io::Result<()> {
+    fn line(&mut self, what: &str, counters: &Counters, more: &[(&str, &str)]) -> std::io::Result<()> {
         let seconds = self.started.elapsed().as_secs();
+        let [read, written, total] =
+            [&counters.read, &counters.written, &counters.total].map(|bytes| bytes.load(Ordering::Relaxed));
         if self.text {
-            let share = self.total.filter(|total| *total > 0).map(|total| format!(" ({} %)", read * 100 / total));
-            write!(
-                self.out,
-                "{what}: {read} bytes read{}, {written} bytes written, {seconds} s",
-                share.unwrap_or_default()
-            )?;
+            let share = (total > 0).then(|| format!(" ({} %)", read.saturating_mul(100) / total)).unwrap_or_default();
+            write!(self.out, "{what}: {read} bytes read{share}, {written} bytes written, {seconds} s")?;
             for (key, value) in more {
                 write!(self.out, ", {key} {value}")?;
             }
@@ -57,7 +53,7 @@ impl<'o> Progress<'o> {
             let mut line = serde_json::json!({
                 "msg": what, "url": self.url, "bytesRead": read, "bytesWritten": written, "seconds": seconds,
             });
-            if let Some(total) = self.total {
+            if total > 0 {
                 line["bytesTotal"] = total.into();
             }
             for (key, value) in more {

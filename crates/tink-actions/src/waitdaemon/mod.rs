@@ -37,7 +37,7 @@ const PROGRAM: &str = "waitdaemon";
 /// Runs one of the two phases.
 pub fn run(env: &dyn Environment, out: &mut dyn Write) -> Result<(), ActionError> {
     let image = required(env, "IMAGE", "which image to run after the action has succeeded")?;
-    let wait = Duration::from_secs(number(env, "WAIT_SECONDS", 10)?);
+    let wait = Duration::from_secs(u64::try_from(number(env, "WAIT_SECONDS", 10)).unwrap_or_default());
     let docker = Docker::connect()?;
     if optional(env, PHASE).as_deref() == Some(SECOND) {
         say(out, &format!("running {image} in {} s", wait.as_secs()))?;
