@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal};
 use tink_e2e::stack::{DEADLINE, Stack, manifests, path_text};
-use tink_e2e::{Dockerd, Finished, Process, TestRun, scenario};
+use tink_e2e::{Dockerd, Finished, Process, TestRun, binary_path, scenario};
 
 fn workspace() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -35,6 +36,27 @@ fn up_runs_the_hello_example_to_success_on_both_runtimes() -> Result<()> {
                     up.stderr
                 );
             }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn an_action_program_ends_at_a_signal_as_the_first_process_of_a_namespace_too() -> Result<()> {
+    scenario("an_action_program_ends_at_a_signal_as_the_first_process_of_a_namespace_too", |run| {
+        let tink = binary_path("tink")?;
+        for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+            let mut unshare = Process::program("unshare")?
+                .args(["--pid", "--fork", "--kill-child", path_text(&tink)?])
+                .args(["action", "count", "--to", "2", "--delay-ms", "3600000"])
+                .start(run)?;
+            unshare.stdout().wait_for_line("1 of 2", DEADLINE)?;
+            let pid = unshare.pid();
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+            let first = children.trim().parse().ok().and_then(Pid::from_raw).context("unshare has not one child")?;
+            rustix::process::kill_process(first, signal)?;
+            let status = unshare.wait(DEADLINE)?;
+            assert_eq!(status.code(), Some(code), "{signal:?}");
         }
         Ok(())
     })

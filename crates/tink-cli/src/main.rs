@@ -1,5 +1,6 @@
 //! `tink`: run a workflow here, lint and render templates, and talk to a tink-server.
 
+mod action;
 mod args;
 mod client;
 mod commands;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     if let Command::Action { args } = &cli.command {
-        return action(args);
+        return action::run(args);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -39,15 +40,6 @@ fn main() -> ExitCode {
         Ok(code) => exit::code(code),
         Err(failure) => report(&failure),
     }
-}
-
-/// Runs a program of the project's own action image, which holds this very binary.
-fn action(args: &[String]) -> ExitCode {
-    let result = tink_actions::run(args, &tink_actions::ProcessEnvironment, &mut std::io::stdout().lock());
-    if let Err(error) = &result {
-        eprintln!("{error}");
-    }
-    tink_actions::exit_code(&result)
 }
 
 fn report(failure: &Failure) -> ExitCode {
