@@ -1,4 +1,4 @@
-//! What is in the images of worker, server and CLI: one static program each, and nothing beside it.
+//! What is in the images of worker, server, CLI and actions: one static program each, and nothing beside it.
 //!
 //! No engine and no Dockerfile is needed: `cargo xtask images` builds the programs and writes the images with
 //! [`tink_image::ImageBuilder`]. The same programs give the same digests.
@@ -35,11 +35,13 @@ pub enum Product {
     Server,
     /// The CLI.
     Cli,
+    /// The project's own action programs; an action's `command` says which. They are in the CLI's program.
+    Actions,
 }
 
 impl Product {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Worker, Self::Server, Self::Cli];
+    pub const ALL: [Self; 4] = [Self::Worker, Self::Server, Self::Cli, Self::Actions];
 
     /// The last part of the image's name, as upstream's images of 2021 had it.
     #[must_use]
@@ -48,6 +50,7 @@ impl Product {
             Self::Worker => "tink-worker",
             Self::Server => "tink-server",
             Self::Cli => "tink-cli",
+            Self::Actions => "tink-actions",
         }
     }
 
@@ -57,7 +60,15 @@ impl Product {
         match self {
             Self::Worker => "tink-worker",
             Self::Server => "tink-server",
-            Self::Cli => "tink",
+            Self::Cli | Self::Actions => "tink",
+        }
+    }
+
+    /// What the program is called with before anything that a container adds.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Worker | Self::Server | Self::Cli => &[],
+            Self::Actions => &["action"],
         }
     }
 
@@ -69,7 +80,7 @@ impl Product {
         image
             .platform(platform)
             .file(&inside, &programs.join(self.program()), 0o755)
-            .entrypoint([inside.as_str()])
+            .entrypoint([&[inside.as_str()][..], self.arguments()].concat())
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .label("org.opencontainers.image.title", self.image_name())
             .label("org.opencontainers.image.version", env!("CARGO_PKG_VERSION"))

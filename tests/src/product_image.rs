@@ -8,7 +8,7 @@ use tink_images::Product;
 
 use crate::{Engine, TestRun, binary_path};
 
-/// The image of worker, server or CLI, as `cargo xtask images` makes it, in an archive of this run.
+/// The image of worker, server, CLI or actions, as `cargo xtask images` makes it, in an archive of this run.
 #[derive(Debug)]
 pub struct ProductImage {
     reference: String,

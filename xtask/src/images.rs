@@ -1,4 +1,4 @@
-//! The images of worker, server and CLI, from the programs as they are shipped.
+//! The images of worker, server, CLI and actions, from the programs as they are shipped.
 
 use anyhow::Result;
 
