@@ -13,7 +13,8 @@
 //! | `checkfile` | checks what `writefile` wrote; the same variables |
 //! | `waitdaemon [COMMAND…]` | reports success, then runs another image; the variables of the action image of that name |
 //!
-//! Exit codes: 0 done, 1 the program failed, 64 the command or a variable is wrong.
+//! Exit codes: 0 done, 1 the program failed, 64 the command or a variable is wrong; 128 + n where the caller ends it at the
+//! signal n, as `tink` does.
 
 mod environment;
 mod error;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -11,6 +12,9 @@ use crate::ActionError;
 
 /// Tried in this order where the file system's type is not said.
 const KNOWN_TYPES: [&str; 5] = ["ext4", "xfs", "vfat", "btrfs", "ext2"];
+
+/// Mounts of this process so far: each has a place of its own.
+static MOUNTS: AtomicU32 = AtomicU32::new(0);
 
 /// A mounted file system. Dropped, it is unmounted: a mount that stays keeps the disk busy for the next action.
 pub struct Mounted {
@@ -30,7 +34,8 @@ impl Mounted {
             Some(attach.map_err(ActionError::io("attach a loop device to", disk))?)
         };
         let device = loop_device.as_ref().map_or_else(|| PathBuf::from(disk), |device| device.path().to_owned());
-        let at = PathBuf::from(format!("/run/tink-mount-{}", std::process::id()));
+        let number = MOUNTS.fetch_add(1, Ordering::Relaxed);
+        let at = PathBuf::from(format!("/run/tink-mount-{}-{number}", std::process::id()));
         fs::create_dir_all(&at).map_err(ActionError::io("make the directory", at.display()))?;
         let types = if fs_type.is_empty() { &KNOWN_TYPES[..] } else { &[fs_type][..] };
         let mut reasons = Vec::new();

@@ -43,7 +43,8 @@ impl<'o> Progress<'o> {
         let [read, written, total] =
             [&counters.read, &counters.written, &counters.total].map(|bytes| bytes.load(Ordering::Relaxed));
         if self.text {
-            let share = (total > 0).then(|| format!(" ({} %)", read.saturating_mul(100) / total)).unwrap_or_default();
+            let share = read.saturating_mul(100).checked_div(total).map(|share| format!(" ({share} %)"));
+            let share = share.unwrap_or_default();
             write!(self.out, "{what}: {read} bytes read{share}, {written} bytes written, {seconds} s")?;
             for (key, value) in more {
                 write!(self.out, ", {key} {value}")?;

@@ -302,6 +302,19 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_keeps_nothing_of_a_file_that_did_not_fit() {
+        let disk = ext4();
+        let device = tink_oci::LoopDevice::attach(disk.path()).unwrap();
+        let (device, contents) = (device.path().to_str().unwrap(), "x".repeat(9 << 20));
+        let large = env(&[("DEST_DISK", device), ("DEST_PATH", "/file"), ("CONTENTS", &contents)]);
+        let error = run(&large, &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("No space left"), "{error}");
+        let mounted = Mounted::mount(device, "ext4").unwrap();
+        let names: Vec<_> = fs::read_dir(mounted.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["lost+found"]);
+    }
+
+    #[test]
     fn a_disk_without_a_file_system_says_what_was_tried() {
         let disk = tempfile::NamedTempFile::new().unwrap();
         disk.as_file().set_len(8 << 20).unwrap();
