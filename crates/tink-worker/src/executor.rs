@@ -268,6 +268,7 @@ impl<'a> Run<'a> {
             Err(end) => return Ok(Begun::Ended(end)),
         };
         tink_failpoint::hit("worker.pulled");
+        self.attempt.runtime = Some(self.executor.runtime.name().to_owned());
         self.executor.journal.attempt(self.id, self.attempt.clone()).await?;
         self.entry.attempt = Some(self.attempt.clone());
         self.entry.container = None;

@@ -6,7 +6,7 @@
 //!     assignment.json               what was asked for; nothing runs before it is on disk
 //!     leaving                       the action ends the machine, and the server is about to be told so
 //!     left                          the server knows; from here on a reboot is what was wanted
-//!     attempt.json                  the run: its number and when it began; written before the container is created
+//!     attempt.json                  the run: number, begin and engine; written before the container is created
 //!     container.json                how to find the container again
 //!     stopping                      why the worker stops the container, written before it does
 //!     exit.json                     how the container ended, written before anything says so

@@ -40,12 +40,13 @@ pub fn usable(wanted: &Path) -> PathBuf {
     temporary
 }
 
-/// The engine that has the container of an open entry of the journal, if there is one.
+/// The engine that an open entry of the journal was given to, if there is one: only that engine knows how it ends.
 #[must_use]
 pub fn engine_in_use(state_dir: &Path) -> Option<String> {
     let journal = Journal::open(state_dir, Arc::new(RealDisk), JournalLimits::default()).ok()?;
-    let open = journal.entries().into_iter().filter(|entry| entry.phase() == Phase::Started);
-    open.last().and_then(|entry| entry.container).map(|record| record.runtime)
+    let is_open = |phase| matches!(phase, Phase::Attempted | Phase::Started | Phase::Ended);
+    let mut open = journal.entries().into_iter().rev().filter(|entry| is_open(entry.phase()));
+    open.find_map(|entry| entry.runtime().map(str::to_owned))
 }
 
 /// The right to use a state directory, kept until it is dropped or the process ends.
@@ -142,10 +143,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_engine_of_an_open_entry_is_known() {
+    async fn the_engine_of_an_open_entry_is_known_before_and_after_its_container_is() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(engine_in_use(dir.path()), None);
         let journal = Journal::open(dir.path(), Arc::new(RealDisk), JournalLimits::default()).unwrap();
+        let id = crate::journal::tests::attempted(&journal).await;
+        assert_eq!(engine_in_use(dir.path()).as_deref(), Some("test"));
+        journal.close(id, "accepted".to_owned()).await.unwrap();
         let id = crate::journal::tests::started(&journal).await;
         assert_eq!(engine_in_use(dir.path()).as_deref(), Some("test"));
         journal.close(id, "accepted".to_owned()).await.unwrap();

@@ -60,12 +60,15 @@ pub(crate) struct Container {
     #[expect(dead_code, reason = "shown where a test fails")]
     spec: ContainerSpec,
     script: Script,
+    engine: &'static str,
     pub(crate) exit: Option<ExitStatus>,
 }
 
 /// What the machine knows, whoever asks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Machine {
+    /// The engine that a worker finds there. It does not know the containers of another one.
+    pub(crate) engine: &'static str,
     pub(crate) containers: BTreeMap<String, Container>,
     /// Every start that happened, in order.
     pub(crate) started: Vec<Identity>,
@@ -76,7 +79,26 @@ pub(crate) struct Machine {
     pub(crate) reboots: u32,
 }
 
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            engine: "double",
+            containers: BTreeMap::new(),
+            started: Vec::new(),
+            stops: Vec::new(),
+            pulls: 0,
+            scripts: BTreeMap::new(),
+            reboots: 0,
+        }
+    }
+}
+
 impl Machine {
+    /// A container of the engine that is there now.
+    fn container(&self, name: &str) -> Option<&Container> {
+        self.containers.get(name).filter(|container| container.engine == self.engine)
+    }
+
     fn script(&self, image: &str) -> Script {
         self.scripts.get(image).cloned().unwrap_or_default()
     }
@@ -121,9 +143,9 @@ fn permanent(operation: Operation, subject: &str, reason: &str) -> RuntimeError 
 }
 
 impl Engine {
-    fn record(identity: &Identity) -> HandleRecord {
+    fn record(&self, identity: &Identity) -> HandleRecord {
         HandleRecord {
-            runtime: "double".to_owned(),
+            runtime: self.name().to_owned(),
             container: identity.container_name(),
             identity: identity.clone(),
             engine: serde_json::Value::Null,
@@ -132,7 +154,7 @@ impl Engine {
 
     fn exit_of(&self, record: &HandleRecord) -> Option<Recovered> {
         let machine = self.machine.lock().unwrap();
-        let container = machine.containers.get(&record.container)?;
+        let container = machine.container(&record.container)?;
         Some(container.exit.clone().map_or(Recovered::Running, Recovered::Exited))
     }
 }
@@ -140,7 +162,7 @@ impl Engine {
 #[async_trait]
 impl Runtime for Engine {
     fn name(&self) -> &'static str {
-        "double"
+        self.machine.lock().unwrap().engine
     }
 
     async fn pull(&self, image: &ImageRef, progress: &Progress) -> Result<PullOutcome, RuntimeError> {
@@ -180,13 +202,15 @@ impl Runtime for Engine {
             }
             machine.started.push(spec.identity.clone());
             let takes = script.start_takes;
-            let container = Container { identity: spec.identity.clone(), spec: spec.clone(), script, exit: None };
+            let engine = machine.engine;
+            let container =
+                Container { identity: spec.identity.clone(), spec: spec.clone(), script, engine, exit: None };
             machine.containers.insert(name.clone(), container);
             takes
         };
         sleep(takes).await;
         self.steps.step("after start").await.map_err(&away)?;
-        Ok(Self::record(&spec.identity))
+        Ok(self.record(&spec.identity))
     }
 
     async fn recover(&self, record: &HandleRecord) -> Result<Recovered, RuntimeError> {
@@ -197,8 +221,8 @@ impl Runtime for Engine {
     async fn find(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
         let name = identity.container_name();
         self.steps.step("find").await.map_err(transient(Operation::Recover, &name))?;
-        let machine = self.machine.lock().unwrap();
-        Ok(machine.containers.get(&name).map(|container| Self::record(&container.identity)))
+        let found = self.machine.lock().unwrap().container(&name).map(|container| container.identity.clone());
+        Ok(found.map(|identity| self.record(&identity)))
     }
 
     async fn wait(&self, record: &HandleRecord) -> Result<ExitStatus, RuntimeError> {

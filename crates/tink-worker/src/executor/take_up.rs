@@ -97,13 +97,13 @@ impl Executor {
         }
     }
 
-    /// Fails an action whose container belongs to another engine than this worker has: it may still run there.
+    /// Fails an action that was given to another engine than this worker has: it may still run there.
     pub(crate) async fn disown(&self, entry: &Entry) -> Outcome {
-        let runtime = entry.container.as_ref().map_or("another engine", |record| record.runtime.as_str());
         let message = format!(
-            "attempt {} was started by the engine {runtime}, this worker now uses {}: whether it ended, and how, is not \
+            "attempt {} was given to the engine {}, this worker now uses {}: whether it ended, and how, is not \
              known, and it is not started a second time",
             entry.attempt_number(),
+            entry.runtime().unwrap_or_default(),
             self.runtime.name()
         );
         let report = Report {
@@ -141,14 +141,11 @@ impl Run<'_> {
     }
 
     async fn look_once(&mut self, runtime: &dyn tink_runtime::Runtime) -> Result<Found, tink_runtime::RuntimeError> {
+        if let Some(other) = self.entry.other_runtime(runtime.name()) {
+            let own = runtime.name();
+            return Ok(Found::Foreign(format!("it was given to the engine {other}, this worker uses {own}")));
+        }
         let record = match self.entry.container.clone() {
-            Some(record) if record.runtime != runtime.name() => {
-                return Ok(Found::Foreign(format!(
-                    "it was started by the engine {}, this worker uses {}",
-                    record.runtime,
-                    runtime.name()
-                )));
-            }
             Some(record) => record,
             None => {
                 let identity = self.entry.identity(self.attempt.number, Purpose::Action);

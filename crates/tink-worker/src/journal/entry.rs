@@ -31,6 +31,10 @@ pub(crate) struct Attempt {
     pub(crate) uptime_ms: u64,
     /// Which boot that was.
     pub(crate) boot_id: String,
+    /// The engine that is asked to start it, by [`Runtime::name`](tink_runtime::Runtime::name). Older journals do not
+    /// say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) runtime: Option<String>,
 }
 
 impl Attempt {
@@ -41,6 +45,7 @@ impl Attempt {
             began_at: clock.now(),
             uptime_ms: u64::try_from(clock.uptime().as_millis()).unwrap_or(u64::MAX),
             boot_id: clock.boot_id(),
+            runtime: None,
         }
     }
 
@@ -152,6 +157,17 @@ impl Entry {
             Phase::Attempted => self.attempt_number().max(1),
             _ => self.attempt_number() + 1,
         }
+    }
+
+    /// The engine that has the container of the newest run, or may have: the start was asked of it.
+    pub(crate) fn runtime(&self) -> Option<&str> {
+        let asked = self.attempt.as_ref().and_then(|attempt| attempt.runtime.as_deref());
+        self.container.as_ref().map(|record| record.runtime.as_str()).or(asked)
+    }
+
+    /// That engine, where it is another one than this.
+    pub(crate) fn other_runtime(&self, own: &str) -> Option<&str> {
+        self.runtime().filter(|name| *name != own)
     }
 
     /// Whether the engine may hold containers of this entry.

@@ -46,6 +46,18 @@ fn record(entry: &Entry, attempt: u32) -> HandleRecord {
     }
 }
 
+/// An entry whose container the engine "test" is asked to start.
+pub(crate) async fn attempted(journal: &Journal) -> EntryId {
+    attempted_with(journal, assignment("default/w", "a1")).await
+}
+
+pub(crate) async fn attempted_with(journal: &Journal, assignment: Assignment) -> EntryId {
+    let entry = journal.begin(assignment).await.unwrap();
+    let attempt = Attempt { runtime: Some("test".to_owned()), ..Attempt::begin(1, &SystemClock) };
+    journal.attempt(entry.id, attempt).await.unwrap();
+    entry.id
+}
+
 /// An entry whose container was started by the engine "test".
 pub(crate) async fn started(journal: &Journal) -> EntryId {
     let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
@@ -92,6 +104,21 @@ async fn the_container_of_an_older_attempt_is_not_taken_for_the_newest_ones() {
         let entry = journal.entry(EntryId(1)).unwrap();
         assert_eq!((entry.phase(), entry.attempt_number()), (Phase::Attempted, 2));
     }
+}
+
+#[tokio::test]
+async fn the_engine_of_an_attempt_is_read_back_and_one_that_an_older_journal_does_not_name_is_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = attempted(&open(dir.path())).await;
+    let entry = open(dir.path()).entry(id).unwrap();
+    assert_eq!(
+        (entry.runtime(), entry.other_runtime("test"), entry.other_runtime("x")),
+        (Some("test"), None, Some("test"))
+    );
+    let older = r#"{"number": 1, "began_at": "2026-01-02T03:04:05Z", "uptime_ms": 7, "boot_id": "b"}"#;
+    std::fs::write(dir.path().join("assignments").join(&entry.dir_name).join("attempt.json"), older).unwrap();
+    let entry = open(dir.path()).entry(id).unwrap();
+    assert_eq!((entry.phase(), entry.runtime(), entry.other_runtime("x")), (Phase::Attempted, None, None));
 }
 
 #[tokio::test]

@@ -141,8 +141,7 @@ impl Dispatcher {
     }
 
     fn run_again(&mut self, entry: Entry) {
-        let foreign = entry.container.as_ref().is_some_and(|record| record.runtime != self.executor.runtime.name());
-        if foreign {
+        if entry.other_runtime(self.executor.runtime.name()).is_some() {
             let executor = self.executor.clone();
             self.current = Some(entry.id);
             self.action.spawn(async move { executor.disown(&entry).await });

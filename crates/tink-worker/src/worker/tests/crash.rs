@@ -72,6 +72,28 @@ fn a_crash_at_any_step_loses_nothing_and_runs_nothing_twice() {
 }
 
 #[test]
+fn a_worker_that_finds_another_engine_after_a_crash_runs_nothing_twice() {
+    let mut disowned = 0;
+    for at in 1.. {
+        let world = world();
+        let (life, steps) = world.live(Some((at, Fault::Crash)));
+        if life == FINISHED {
+            break;
+        }
+        let what = format!("crash at step {at}, {}", steps.map(|steps| steps.last()).unwrap_or_default());
+        world.machine.lock().unwrap().engine = "other";
+        assert_eq!(world.live(None).0, FINISHED, "{what}");
+        for action in ["v-a1", "v-a2", "w-a1"] {
+            assert!(world.runs(action) <= 1, "{what}: {action} ran {} times", world.runs(action));
+        }
+        let reports = world.reports();
+        disowned += reports.iter().filter(|report| report.message.contains("was given to the engine double")).count();
+    }
+    // Also the moments between the attempt and the container's record.
+    assert!(disowned > 20, "only {disowned} times");
+}
+
+#[test]
 fn an_action_that_ends_while_the_worker_is_away_is_reported_from_the_engine() {
     for at in 1.. {
         let world = world();
