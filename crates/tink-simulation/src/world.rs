@@ -9,7 +9,7 @@ use tink_server::simulation::{Metrics, Store as _, WorkflowFilter};
 use tink_worker::transport::grpc::GrpcSettings;
 use tink_worker::transport::grpc::v2025::Transport2025;
 use tink_worker::{
-    CancellationToken, Events, JournalLimits, Observer, Settings, Worker, WorkerEvent, seeded, state_dir,
+    CancellationToken, Events, JournalLimits, Observer, Settings, Worker, WorkerEvent, instance, seeded,
 };
 use tink_workflow::{ActionSpec, TaskSpec, Timestamp, WorkerId, Workflow, WorkflowId, WorkflowSpec};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -277,7 +277,7 @@ impl World {
         let disk = Arc::new(SimulatedDisk::new(site.platter.clone(), life.clone()));
         let root = Path::new(STATE);
         let mut grpc = GrpcSettings::plaintext("server:42113");
-        grpc.instance = state_dir::instance(root, disk.as_ref());
+        grpc.instance = instance::of(root, None, disk.as_ref());
         self.ledger.lives(site.machine.number, &grpc.instance);
         let wire = Wire::new(site.link.clone(), life.clone(), &grpc.instance);
         let Ok(transport) = Transport2025::over_service(wire, &grpc, site.worker.clone()) else { return };

@@ -15,7 +15,7 @@
 //!     removed                       the container is gone
 //!     log-1.00000000                output of attempt 1 from line 0 on; the newest two segments are kept
 //!     acknowledged                  closed: what the server said
-//!   instance                        which process of its worker this is
+//!   instance                        which process of its worker this is, and on which machine
 //!   damaged/                        entries that could not be read, set aside
 //! ```
 //!

@@ -28,6 +28,7 @@ mod doubles;
 mod events;
 mod executor;
 pub mod install;
+pub mod instance;
 mod journal;
 mod leaves;
 pub mod logging;

@@ -10,8 +10,8 @@ use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice, SelectE
 use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation, Sources};
 use tink_worker::transport::grpc::{GrpcSettings, GrpcTransport, Hardware, PollingSettings};
 use tink_worker::{
-    Backoff, CancellationToken, RealDisk, Redactor, Settings, Syslog, Worker, error_chain, install, logging, reboot,
-    state_dir,
+    Backoff, CancellationToken, RealDisk, Redactor, Settings, Syslog, Worker, error_chain, install, instance, logging,
+    reboot, state_dir,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -252,7 +252,7 @@ fn grpc_settings(config: &Config, state_dir: &Path) -> GrpcSettings {
             data_bytes_max: config.workflow_data_bytes_max,
             tty: config.capture_action_logs,
         },
-        instance: state_dir::instance(state_dir, &RealDisk),
+        instance: instance::of(state_dir, instance::machine(Path::new("/")).as_deref(), &RealDisk),
         hardware: config.attribute_detection.then(Hardware::collect),
         ..GrpcSettings::plaintext(config.grpc_server.clone())
     }

@@ -7,11 +7,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::journal::{Disk, Journal, JournalLimits, Phase, RealDisk, durable};
-use crate::random::random_u64;
-
-/// More than the name of a process has.
-const INSTANCE_BYTES_MAX: u64 = 128;
+use crate::journal::{Journal, JournalLimits, Phase, RealDisk, durable};
 
 /// The first directory that can be written: the wanted one, `/run/tink-worker`, one under the temporary directory. The
 /// last one is returned in any case.
@@ -68,29 +64,6 @@ pub fn lock(state_dir: &Path) -> std::io::Result<Option<Lock>> {
     }
 }
 
-/// Which process of its worker uses this state directory: a name that is made once and kept in the file `instance`, so that
-/// a worker that is started again is the same process to the server, and one with another state directory is not.
-///
-/// A name that cannot be kept is used all the same, for this life of the worker.
-#[must_use]
-pub fn instance(state_dir: &Path, disk: &dyn Disk) -> String {
-    let file = state_dir.join("instance");
-    let kept = disk.read(&file, INSTANCE_BYTES_MAX).ok().flatten();
-    if let Some(kept) = kept.and_then(|bytes| String::from_utf8(bytes).ok()).map(|text| text.trim().to_owned())
-        && !kept.is_empty()
-        && kept.chars().all(|c| c.is_ascii_alphanumeric())
-    {
-        return kept;
-    }
-    let fresh = format!("{:016x}{:016x}", random_u64(), random_u64());
-    if let Err(error) =
-        durable::create_dir(disk, state_dir).and_then(|()| durable::write(disk, &file, format!("{fresh}\n").as_bytes()))
-    {
-        warn!(path = %file.display(), %error, "the name of this worker's process cannot be kept");
-    }
-    fresh
-}
-
 fn probe(path: &Path) -> std::io::Result<()> {
     durable::create_dir(&RealDisk, path)?;
     let owner = std::fs::metadata(path)?.uid();
@@ -123,23 +96,6 @@ mod tests {
         assert!(lock(dir.path()).unwrap().is_none());
         drop(held);
         assert!(lock(dir.path()).unwrap().is_some());
-    }
-
-    #[test]
-    fn a_process_keeps_its_name_where_that_can_be_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let name = instance(dir.path(), &RealDisk);
-        assert_eq!((name.len(), instance(dir.path(), &RealDisk)), (32, name.clone()));
-        let other = tempfile::tempdir().unwrap();
-        assert_ne!(instance(other.path(), &RealDisk), name);
-        for damaged in ["", "\n", "a b"] {
-            std::fs::write(dir.path().join("instance"), damaged).unwrap();
-            assert_eq!(instance(dir.path(), &RealDisk).len(), 32);
-        }
-        let deep = dir.path().join("a/b");
-        assert_eq!(instance(&deep, &RealDisk), instance(&deep, &RealDisk));
-        let below_a_file = dir.path().join("instance/b");
-        assert_ne!(instance(&below_a_file, &RealDisk), instance(&below_a_file, &RealDisk));
     }
 
     #[tokio::test]
