@@ -144,7 +144,7 @@ async fn work(config: &Config, syslog: Option<Syslog>) -> ExitCode {
         Ok(worker) => {
             let rebooter = config.reboot_file.clone().map(|file| {
                 let (command, idle) = (config.reboot_command.clone(), worker.idle());
-                tokio::spawn(async move { reboot::watch(&file, &command, || idle.is_idle()).await })
+                tokio::spawn(async move { reboot::watch(&file, &command, || idle.open()).await })
             });
             worker.run(stop).await;
             if let Some(rebooter) = rebooter {

@@ -122,7 +122,15 @@ impl Idle {
     /// Whether nothing runs, and every result is acknowledged.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.0.entries().iter().all(|entry| matches!(entry.phase(), Phase::Assigned | Phase::Closed))
+        self.open().is_empty()
+    }
+
+    /// The numbers of the assignments that run, or whose results are not acknowledged.
+    #[must_use]
+    pub fn open(&self) -> BTreeSet<u64> {
+        let entries = self.0.entries().into_iter();
+        let open = entries.filter(|entry| !matches!(entry.phase(), Phase::Assigned | Phase::Closed));
+        open.map(|entry| entry.id.0).collect()
     }
 }
 
