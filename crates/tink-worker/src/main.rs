@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice, SelectError};
+use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice};
 use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation, Sources};
 use tink_worker::transport::grpc::{GrpcSettings, GrpcTransport, Hardware, PollingSettings};
 use tink_worker::{
-    Backoff, CancellationToken, RealDisk, Redactor, Settings, Syslog, Worker, error_chain, install, instance, logging,
-    reboot, state_dir,
+    Backoff, CancellationToken, Journal, RealDisk, Redactor, Settings, Syslog, Worker, error_chain, install, instance,
+    logging, reboot, state_dir,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -111,6 +111,14 @@ async fn work(config: &Config, syslog: Option<Syslog>) -> ExitCode {
         lock = only_worker(&state_dir) => lock,
         () = stop.cancelled() => return ExitCode::SUCCESS,
     };
+    let settings = worker_settings(config, &state_dir, syslog);
+    let journal = match Journal::open(&settings.state_dir, Arc::clone(&settings.disk), settings.journal.clone()) {
+        Ok(journal) => journal,
+        Err(error) => {
+            error!(error = error_chain(&error), "the journal cannot be opened");
+            return ExitCode::FAILURE;
+        }
+    };
     let transport = match GrpcTransport::new(&grpc_settings(config, &state_dir), &config.id, config.protocol) {
         Ok(transport) => Arc::new(transport),
         Err(error) => {
@@ -118,20 +126,21 @@ async fn work(config: &Config, syslog: Option<Syslog>) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    let options = engine_options(config, &state_dir);
-    let runtime = tokio::select! {
-        runtime = engine(config, &state_dir, &options) => match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                error!(%error, "actions cannot be run");
-                return ExitCode::from(EXIT_CONFIG);
-            }
-        },
-        () = stop.cancelled() => return ExitCode::SUCCESS,
-    };
-    if let Some(directory) = &config.images {
-        import_images(directory, runtime.as_ref()).await;
+    let in_use = state_dir::engine_in_use(&journal).and_then(|name| name.parse().ok());
+    let engine = engine(config.clone(), engine_options(config, &state_dir), in_use);
+    let worker = Worker::waiting(settings, transport, journal, engine);
+    let rebooter = config.reboot_file.clone().map(|file| {
+        let (command, idle) = (config.reboot_command.clone(), worker.idle());
+        tokio::spawn(async move { reboot::watch(&file, &command, || idle.open()).await })
+    });
+    worker.run(stop).await;
+    if let Some(rebooter) = rebooter {
+        rebooter.abort();
     }
+    ExitCode::SUCCESS
+}
+
+fn worker_settings(config: &Config, state_dir: &Path, syslog: Option<Syslog>) -> Settings {
     let mut settings = Settings::new(config.id.clone(), state_dir);
     settings.backoff_max = config.backoff_max_interval;
     settings.executor.stop_grace = config.stop_grace;
@@ -140,23 +149,7 @@ async fn work(config: &Config, syslog: Option<Syslog>) -> ExitCode {
     }
     settings.executor.echo_output = config.capture_action_logs;
     settings.executor.redactor = Redactor::new([config.registry_pass.expose().as_str()]);
-    match Worker::new(settings, transport, runtime) {
-        Ok(worker) => {
-            let rebooter = config.reboot_file.clone().map(|file| {
-                let (command, idle) = (config.reboot_command.clone(), worker.idle());
-                tokio::spawn(async move { reboot::watch(&file, &command, || idle.open()).await })
-            });
-            worker.run(stop).await;
-            if let Some(rebooter) = rebooter {
-                rebooter.abort();
-            }
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            error!(error = error_chain(&error), "the journal cannot be opened");
-            ExitCode::FAILURE
-        }
-    }
+    settings
 }
 
 /// Waits until no other worker uses the state directory: two would take each other's actions up.
@@ -182,20 +175,18 @@ async fn only_worker(state_dir: &Path) -> Option<state_dir::Lock> {
 /// For an engine that has an open action and does not answer, before `auto` may choose another one.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(120);
 
-/// The engine. One that does not answer yet is waited for: a worker often starts before it.
-async fn engine(config: &Config, state_dir: &Path, options: &Options) -> Result<Arc<dyn Runtime>, SelectError> {
+/// The engine, with the images of `--images`. One that does not answer yet is waited for: a worker often starts before it.
+///
+/// `in_use` is the one that has an open action: only that one knows how it ends, so `auto` waits for it first.
+async fn engine(config: Config, options: Options, in_use: Option<RuntimeChoice>) -> Arc<dyn Runtime> {
     let mut backoff = Backoff::new(config.backoff_max_interval);
     let mut said = false;
-    // Only the engine that runs an open action knows how it ends, so `auto` waits for that one first.
-    let in_use = match config.runtime {
-        RuntimeChoice::Auto => state_dir::engine_in_use(state_dir).and_then(|name| name.parse().ok()),
-        _ => None,
-    };
+    let in_use = in_use.filter(|_| config.runtime == RuntimeChoice::Auto);
     let begun = Instant::now();
-    loop {
+    let runtime = loop {
         let choice = in_use.filter(|_| begun.elapsed() < ENGINE_PATIENCE).unwrap_or(config.runtime);
-        match tink_runtime::select(choice, options).await {
-            Ok(selected) => return Ok(selected.runtime),
+        match tink_runtime::select(choice, &options).await {
+            Ok(selected) => break selected.runtime,
             Err(error) => {
                 if !std::mem::replace(&mut said, true) {
                     warn!(%error, "the container engine does not answer; the worker waits for it");
@@ -203,7 +194,11 @@ async fn engine(config: &Config, state_dir: &Path, options: &Options) -> Result<
             }
         }
         tokio::time::sleep(backoff.pause()).await;
+    };
+    if let Some(directory) = &config.images {
+        import_images(directory, runtime.as_ref()).await;
     }
+    runtime
 }
 
 /// Imports every archive and OCI layout of a directory. One that cannot be imported is named in the log; its image is pulled then.

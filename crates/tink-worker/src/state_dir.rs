@@ -3,11 +3,10 @@
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::journal::{Journal, JournalLimits, Phase, RealDisk, durable};
+use crate::journal::{Journal, Phase, RealDisk, durable};
 
 /// The first directory that can be written: the wanted one, `/run/tink-worker`, one under the temporary directory. The
 /// last one is returned in any case.
@@ -38,8 +37,7 @@ pub fn usable(wanted: &Path) -> PathBuf {
 
 /// The engine that an open entry of the journal was given to, if there is one: only that engine knows how it ends.
 #[must_use]
-pub fn engine_in_use(state_dir: &Path) -> Option<String> {
-    let journal = Journal::open(state_dir, Arc::new(RealDisk), JournalLimits::default()).ok()?;
+pub fn engine_in_use(journal: &Journal) -> Option<String> {
     let is_open = |phase| matches!(phase, Phase::Attempted | Phase::Started | Phase::Ended);
     let mut open = journal.entries().into_iter().rev().filter(|entry| is_open(entry.phase()));
     open.find_map(|entry| entry.runtime().map(str::to_owned))
@@ -76,7 +74,10 @@ fn probe(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::JournalLimits;
 
     #[test]
     fn a_directory_that_can_be_made_is_used_and_one_that_cannot_is_not() {
@@ -101,14 +102,14 @@ mod tests {
     #[tokio::test]
     async fn the_engine_of_an_open_entry_is_known_before_and_after_its_container_is() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(engine_in_use(dir.path()), None);
         let journal = Journal::open(dir.path(), Arc::new(RealDisk), JournalLimits::default()).unwrap();
+        assert_eq!(engine_in_use(&journal), None);
         let id = crate::journal::tests::attempted(&journal).await;
-        assert_eq!(engine_in_use(dir.path()).as_deref(), Some("test"));
+        assert_eq!(engine_in_use(&journal).as_deref(), Some("test"));
         journal.close(id, "accepted".to_owned()).await.unwrap();
         let id = crate::journal::tests::started(&journal).await;
-        assert_eq!(engine_in_use(dir.path()).as_deref(), Some("test"));
+        assert_eq!(engine_in_use(&journal).as_deref(), Some("test"));
         journal.close(id, "accepted".to_owned()).await.unwrap();
-        assert_eq!(engine_in_use(dir.path()), None);
+        assert_eq!(engine_in_use(&journal), None);
     }
 }

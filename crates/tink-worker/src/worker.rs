@@ -1,5 +1,7 @@
 //! The main loop: asks for work, runs it, reports it, and never gives up.
 
+mod before_engine;
+mod lease;
 mod link;
 mod offer;
 
@@ -9,8 +11,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tink_runtime::Runtime;
 use tink_workflow::{ActionId, ActionState, WorkerId, WorkflowId};
 use tokio::sync::Notify;
@@ -78,11 +81,10 @@ pub enum Ended {
 }
 
 /// A worker: one transport, one engine, one journal.
-#[derive(Debug)]
 pub struct Worker {
     settings: Settings,
     transport: Arc<dyn Transport>,
-    runtime: Arc<dyn Runtime>,
+    engine: BoxFuture<'static, Arc<dyn Runtime>>,
     journal: Journal,
 }
 
@@ -97,7 +99,18 @@ impl Worker {
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self, JournalError> {
         let journal = Journal::open(&settings.state_dir, Arc::clone(&settings.disk), settings.journal.clone())?;
-        Ok(Self { settings, transport, runtime, journal })
+        Ok(Self::waiting(settings, transport, journal, std::future::ready(runtime)))
+    }
+
+    /// A worker whose engine may not answer yet. Until `engine` ends, what the journal holds is reported, and the server
+    /// hears that what was started still runs; nothing new is asked for.
+    pub fn waiting(
+        settings: Settings,
+        transport: Arc<dyn Transport>,
+        journal: Journal,
+        engine: impl Future<Output = Arc<dyn Runtime>> + Send + 'static,
+    ) -> Self {
+        Self { settings, transport, engine: engine.boxed(), journal }
     }
 
     /// Tells, at any time, whether something is left to do.
@@ -109,8 +122,15 @@ impl Worker {
     /// Takes up what an earlier life left, then asks for work and runs it until `stop` is cancelled or the transport
     /// is finished. After a stop it returns within [`Settings::stop_timeout`].
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        info!(worker = %self.settings.id, runtime = self.runtime.name(), journal = %self.journal.root().display(), "worker starts");
-        Dispatcher::new(self).run(&stop).await
+        let Self { settings, transport, engine, journal } = self;
+        let runtime = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ended::Stopped,
+            runtime = engine => runtime,
+            never = before_engine::keep_in_touch(&settings, &transport, &journal) => match never {},
+        };
+        info!(worker = %settings.id, runtime = runtime.name(), journal = %journal.root().display(), "worker starts");
+        Dispatcher::new(settings, transport, runtime, journal).run(&stop).await
     }
 }
 
@@ -181,8 +201,7 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
-    fn new(worker: Worker) -> Self {
-        let Worker { settings, transport, runtime, journal } = worker;
+    fn new(settings: Settings, transport: Arc<dyn Transport>, runtime: Arc<dyn Runtime>, journal: Journal) -> Self {
         let mut reporter = JoinSet::new();
         let hurry = Arc::new(Notify::new());
         let handle = spawn_reporter(&mut reporter, &transport, &journal, &settings, &hurry);
@@ -298,24 +317,12 @@ impl Dispatcher {
         }
     }
 
-    /// Says again and again that the action runs, to a server that would give it to another process else. A worker that
-    /// runs an action has no other call to make, for hours, and a connection that broke is not made anew without one.
+    /// Keeps the lease of the action that runs.
     fn renew_lease(&mut self, assignment: &Arc<crate::Assignment>, at_once: bool) {
         self.renewal.abort_all();
-        if assignment.lease_s == 0 {
-            return;
+        if assignment.lease_s > 0 {
+            self.renewal.spawn(lease::keep(Arc::clone(&self.transport), Arc::clone(assignment), at_once));
         }
-        let every = Duration::from_secs(assignment.lease_s) / 3;
-        let (transport, report) = (Arc::clone(&self.transport), Report::running(assignment, "running action"));
-        self.renewal.spawn(async move {
-            let mut wait = if at_once { Duration::ZERO } else { every };
-            loop {
-                tokio::time::sleep(wait).await;
-                // What cannot be reached is tried again sooner; a refusal is met again with the result.
-                let heard = timeout(every, transport.renew(&report)).await;
-                wait = if matches!(heard, Ok(Ok(()))) { every } else { every.min(FIRST_TRY_MAX) };
-            }
-        });
     }
 
     async fn action_ended(&mut self, end: ActionEnd) {

@@ -1,5 +1,6 @@
 //! The worker in a world of doubles.
 
+mod before_engine;
 mod crash;
 mod grpc;
 mod leave;
