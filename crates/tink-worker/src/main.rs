@@ -10,8 +10,8 @@ use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice};
 use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation, Sources};
 use tink_worker::transport::grpc::{GrpcSettings, GrpcTransport, Hardware, PollingSettings};
 use tink_worker::{
-    Backoff, CancellationToken, Journal, RealDisk, Redactor, Settings, Syslog, Worker, error_chain, install, instance,
-    logging, reboot, state_dir,
+    Backoff, CancellationToken, RealDisk, Redactor, Settings, Syslog, Worker, error_chain, install, instance, logging,
+    reboot, state_dir,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -112,12 +112,9 @@ async fn work(config: &Config, syslog: Option<Syslog>) -> ExitCode {
         () = stop.cancelled() => return ExitCode::SUCCESS,
     };
     let settings = worker_settings(config, &state_dir, syslog);
-    let journal = match Journal::open(&settings.state_dir, Arc::clone(&settings.disk), settings.journal.clone()) {
-        Ok(journal) => journal,
-        Err(error) => {
-            error!(error = error_chain(&error), "the journal cannot be opened");
-            return ExitCode::FAILURE;
-        }
+    let journal = tokio::select! {
+        journal = state_dir::journal(&settings) => journal,
+        () = stop.cancelled() => return ExitCode::SUCCESS,
     };
     let transport = match GrpcTransport::new(&grpc_settings(config, &state_dir), &config.id, config.protocol) {
         Ok(transport) => Arc::new(transport),

@@ -113,6 +113,93 @@ fn a_state_directory_that_vanishes_fails_what_ran_in_it_and_nothing_else() -> Re
     })
 }
 
+/// What the worker says once when it starts on a state directory that refuses writes.
+const REFUSES_WRITES: &str = "the state directory cannot be written; what its journal holds";
+
+/// Runs until it is told to end.
+const UNTIL_TOLD: &str = "touch /shared/up; until [ -e /shared/go ]; do sleep 0.1; done; exit 3";
+
+#[test]
+fn a_worker_that_starts_on_a_full_state_directory_takes_up_what_runs() -> Result<()> {
+    scenario("a_worker_that_starts_on_a_full_state_directory_takes_up_what_runs", |run| {
+        let site = Site::start(run)?;
+        let disk = site.disk(48)?;
+        let mut first = site.worker()?.start(run)?;
+        site.create("long", &[site.action("works", UNTIL_TOLD, "")?])?;
+        site.appears("up")?;
+        first.kill()?;
+        disk.fill()?;
+        disk.fill_names()?;
+        let mut second = site.worker()?.start(run)?;
+        second.stdout().wait_for_line(REFUSES_WRITES, DEADLINE)?;
+        site.touch("go")?;
+        second.stdout().wait_for_line("the container engine does not answer", DEADLINE)?;
+        disk.free()?;
+        disk.free_names()?;
+        let workflow = site.stack.wait_for_state("long", "FAILED")?;
+        let message = action_of(&workflow, "works")?["message"].as_str().unwrap_or_default().to_owned();
+        ensure!(message.contains("exit code 3"), "{message:?}");
+        assert_eq!(site.runs(), ["works"]);
+        site.create("after", &[site.action("next", "true", "")?])?;
+        site.stack.wait_for_state("after", "SUCCESS")?;
+        ensure!(!second.has_ended(), "the worker ended");
+        second.terminate(DEADLINE)?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_worker_that_starts_on_a_read_only_state_directory_takes_up_what_runs() -> Result<()> {
+    scenario("a_worker_that_starts_on_a_read_only_state_directory_takes_up_what_runs", |run| {
+        let site = Site::start(run)?;
+        let disk = site.disk(48)?;
+        let mut first = site.worker()?.start(run)?;
+        site.create("long", &[site.action("works", UNTIL_TOLD, "")?])?;
+        site.appears("up")?;
+        first.kill()?;
+        let read_only = disk.read_only()?;
+        let mut second = site.worker()?.start(run)?;
+        second.stdout().wait_for_line(REFUSES_WRITES, DEADLINE)?;
+        // The embedded runtime's state is on the same disk.
+        second.stdout().wait_for_line("the container engine does not answer", DEADLINE)?;
+        drop(read_only);
+        site.touch("go")?;
+        let workflow = site.stack.wait_for_state("long", "FAILED")?;
+        let message = action_of(&workflow, "works")?["message"].as_str().unwrap_or_default().to_owned();
+        ensure!(message.contains("exit code 3"), "{message:?}");
+        site.create("after", &[site.action("next", "true", "")?])?;
+        site.stack.wait_for_state("after", "SUCCESS")?;
+        assert_eq!(site.runs(), ["works", "next"]);
+        ensure!(!second.has_ended(), "the worker ended");
+        second.terminate(DEADLINE)?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_stored_result_is_reported_from_a_read_only_state_directory_and_without_an_engine() -> Result<()> {
+    scenario("a_stored_result_is_reported_from_a_read_only_state_directory_and_without_an_engine", |run| {
+        let mut site = Site::start(run)?;
+        let disk = site.disk(48)?;
+        let mut first = site.worker()?.start(run)?;
+        site.create("done", &[site.action("works", UNTIL_TOLD, "")?])?;
+        site.appears("up")?;
+        site.stack.stop_server()?;
+        site.touch("go")?;
+        first.stdout().wait_for_line("action ended", DEADLINE)?;
+        first.kill()?;
+        let _read_only = disk.read_only()?;
+        let mut second = site.worker()?.start(run)?;
+        second.stdout().wait_for_line("the container engine does not answer", DEADLINE)?;
+        site.stack.start_server()?;
+        site.stack.wait_for_state("done", "FAILED")?;
+        assert_eq!(site.runs(), ["works"]);
+        ensure!(!second.has_ended(), "the worker ended");
+        second.terminate(DEADLINE)?;
+        Ok(())
+    })
+}
+
 #[test]
 fn a_registry_that_stalls_in_the_middle_of_a_layer_is_asked_again() -> Result<()> {
     scenario("a_registry_that_stalls_in_the_middle_of_a_layer_is_asked_again", |run| {

@@ -19,25 +19,27 @@ pub(super) const NEW: &str = ".new-";
 
 impl Journal {
     /// Reads the journal in `root`, which is made where it is missing. Damaged entries are moved to `damaged/` and
-    /// named in the log.
+    /// named in the log. One that is there need not take writes: what it holds can be reported and taken up, and each
+    /// change says for itself whether the disk takes it.
     ///
     /// # Errors
-    /// [`JournalError::Open`] when the directory cannot be made, written or listed.
+    /// [`JournalError::Open`] when the directory cannot be made, made durable or listed.
     pub fn open(root: &Path, disk: Arc<dyn Disk>, limits: JournalLimits) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Open { path: root.to_owned(), source };
         let assignments = root.join("assignments");
         durable::create_dir(disk.as_ref(), &assignments).map_err(failed)?;
         durable::settle_all(disk.as_ref(), &assignments).map_err(failed)?;
-        // A directory that is there may still be on a read-only file system.
-        durable::write(disk.as_ref(), &root.join("writable"), b"").map_err(failed)?;
-
         let names = disk.list(&assignments).map_err(failed)?;
         let mut state = State::default();
         for name in names {
             let dir = assignments.join(&name);
             // The worker died before the entry was there, and the server will ask again; or before all of it was gone.
-            if [NEW, durable::GONE].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes())) {
-                disk.remove_dir(&dir).map_err(failed)?;
+            if let Some(number) = number_of_leftover(&name) {
+                if let Err(error) = disk.remove_dir(&dir) {
+                    warn!(path = %dir.display(), %error, "a leftover of the journal cannot be removed");
+                    // An entry of its name would meet it.
+                    state.next = state.next.max(number);
+                }
                 continue;
             }
             match read_entry(disk.as_ref(), &dir, &name) {
@@ -57,6 +59,14 @@ impl Journal {
         }
         Ok(Self(Arc::new(Shared { root: root.to_owned(), disk, limits, state: Mutex::new(state) })))
     }
+}
+
+/// The number of an entry that is not whole, 0 where it has none; `None` for any other name.
+fn number_of_leftover(name: &OsStr) -> Option<u64> {
+    let bytes = name.as_encoded_bytes();
+    let rest = [NEW, durable::GONE].iter().find_map(|prefix| bytes.strip_prefix(prefix.as_bytes()))?;
+    let digits = rest.split(|byte| *byte == b'-').next().and_then(|digits| std::str::from_utf8(digits).ok());
+    Some(digits.and_then(|digits| digits.parse().ok()).unwrap_or(0))
 }
 
 fn number(name: &OsStr) -> Option<u64> {

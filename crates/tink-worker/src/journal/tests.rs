@@ -349,6 +349,79 @@ async fn an_entry_whose_removal_was_cut_off_leaves_nothing() {
     assert!(after.entries().is_empty() && !half.exists() && !dir.path().join("damaged").exists());
 }
 
+/// A disk that can be read and refuses everything else.
+#[derive(Debug)]
+struct ReadOnly;
+
+fn refused() -> io::Error {
+    io::Error::from(io::ErrorKind::ReadOnlyFilesystem)
+}
+
+impl Disk for ReadOnly {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() { Ok(()) } else { Err(refused()) }
+    }
+
+    fn create(&self, _: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Err(refused())
+    }
+
+    fn append(&self, _: &Path, _: u64) -> io::Result<Box<dyn DiskFile>> {
+        Err(refused())
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn remove_dir(&self, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn remove_file(&self, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        RealDisk.list(path)
+    }
+
+    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+        RealDisk.read(path, bytes_max)
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        RealDisk.len(path)
+    }
+}
+
+#[tokio::test]
+async fn a_journal_on_a_disk_that_refuses_writes_is_read_and_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(&open(dir.path())).await;
+    for left in [".new-00000008-x", ".old-00000009-x"] {
+        std::fs::create_dir(dir.path().join("assignments").join(left)).unwrap();
+    }
+    let after = Journal::open(dir.path(), Arc::new(ReadOnly), JournalLimits::default()).unwrap();
+    let found: Vec<_> = after.entries().iter().map(|entry| (entry.id, entry.phase())).collect();
+    assert_eq!(found, [(before.id, Phase::Finished)]);
+    assert!(after.begin(assignment("default/w", "a2")).await.is_err());
+    assert!(Journal::open(&dir.path().join("new"), Arc::new(ReadOnly), JournalLimits::default()).is_err());
+}
+
+#[tokio::test]
+async fn a_number_whose_leftovers_cannot_be_removed_is_not_given_again() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    std::fs::create_dir(dir.path().join("assignments/.old-00000009-x")).unwrap();
+    let journal = Journal::open(dir.path(), Arc::new(ReadOnly), JournalLimits::default()).unwrap();
+    assert_eq!(journal.0.lock().next, 9);
+}
+
 #[tokio::test]
 async fn what_is_read_of_a_life_that_was_killed_outlives_a_power_cut() {
     let dir = tempfile::tempdir().unwrap();
