@@ -1,9 +1,9 @@
 //! Starting a container, from the launcher's side.
 
-use std::fs::{DirBuilder, File};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,13 +14,13 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Signal;
 
 use crate::capabilities::log_missing_once;
+use crate::claim::Claim;
 use crate::failure::StartFailure;
 use crate::handshake::Message;
-use crate::log::LOG_DIR;
 use crate::process::ProcessId;
 use crate::record::Record;
 use crate::shim::{LAUNCH_ARGUMENT, SHIM_NAME};
-use crate::spec::{SPEC_FILE, Spec, SpecError};
+use crate::spec::{Spec, SpecError};
 
 /// How long the shim may be silent: building a container takes milliseconds, but the source of a bind may be on a disk
 /// or server that answers late.
@@ -34,11 +34,7 @@ const SHIM_LOG_FILE: &str = "shim.log";
 /// # Errors
 /// As [`launch_blocking`].
 pub async fn launch(spec: Spec) -> Result<Record, LaunchError> {
-    let dir = spec.dir.clone();
-    match tokio::task::spawn_blocking(move || launch_blocking(&spec)).await {
-        Ok(result) => result,
-        Err(source) => Err(LaunchError::Interrupted { dir, source }),
-    }
+    Claim::take(spec)?.launch().await
 }
 
 /// Starts a container and returns when its program runs (was exec'd); blocks for a few milliseconds.
@@ -52,42 +48,50 @@ pub async fn launch(spec: Spec) -> Result<Record, LaunchError> {
 /// The specification cannot be meant, the directory holds a container already, or a step failed: [`LaunchError::Start`]
 /// names it and tells a missing program from one that cannot be run.
 pub fn launch_blocking(spec: &Spec) -> Result<Record, LaunchError> {
-    spec.check()?;
-    log_missing_once();
-    write_state(spec)?;
-    let spawning = |source| LaunchError::Spawn { dir: spec.dir.clone(), source };
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| spawning(error.into()))?;
-    let log =
-        File::options().create(true).append(true).mode(0o600).open(spec.dir.join(SHIM_LOG_FILE)).map_err(spawning)?;
-    let mut starter = Command::new("/proc/self/exe")
-        .arg0(SHIM_NAME)
-        .arg(LAUNCH_ARGUMENT)
-        .arg(&spec.dir)
-        .env_clear()
-        .envs(tink_failpoint::inherited())
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(write)
-        .stderr(log)
-        .spawn()
-        .map_err(spawning)?;
-    let answer = Answers::new(read).outcome(&spec.dir);
-    // It only forks the shim and ends; the shim is no child of ours.
-    starter.wait().map_err(spawning)?;
-    answer
+    Claim::take(spec.clone())?.launch_blocking()
 }
 
-/// Makes the state directory and puts the specification in it, which claims the directory for this container.
-fn write_state(spec: &Spec) -> Result<(), LaunchError> {
-    let state = |source| LaunchError::State { dir: spec.dir.clone(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(spec.dir.join(LOG_DIR)).map_err(state)?;
-    let text = serde_json::to_vec_pretty(spec).map_err(|error| state(error.into()))?;
-    match File::options().write(true).create_new(true).mode(0o600).open(spec.dir.join(SPEC_FILE)) {
-        Ok(mut file) => file.write_all(&text).map_err(state),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(LaunchError::Exists { dir: spec.dir.clone() })
+impl Claim {
+    /// Starts the container and returns when its program runs.
+    ///
+    /// A caller that stops waiting does not end the launch: from the first poll on the container counts as starting, and
+    /// [`crate::stop`] keeps its program from running.
+    ///
+    /// # Errors
+    /// As [`launch_blocking`].
+    pub async fn launch(self) -> Result<Record, LaunchError> {
+        let dir = self.spec().dir.clone();
+        match tokio::task::spawn_blocking(move || self.launch_blocking()).await {
+            Ok(result) => result,
+            Err(source) => Err(LaunchError::Interrupted { dir, source }),
         }
-        Err(error) => Err(state(error)),
+    }
+
+    fn launch_blocking(mut self) -> Result<Record, LaunchError> {
+        log_missing_once();
+        let dir = self.spec().dir.clone();
+        let spawning = |source| LaunchError::Spawn { dir: dir.clone(), source };
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| spawning(error.into()))?;
+        let log =
+            File::options().create(true).append(true).mode(0o600).open(dir.join(SHIM_LOG_FILE)).map_err(spawning)?;
+        // The sign of life goes on from us to the shim: at no time does the container look as if there were none.
+        let lock = self.hand_on().map_or_else(Stdio::null, Stdio::from);
+        let mut starter = Command::new("/proc/self/exe")
+            .arg0(SHIM_NAME)
+            .arg(LAUNCH_ARGUMENT)
+            .arg(&dir)
+            .env_clear()
+            .envs(tink_failpoint::inherited())
+            .current_dir("/")
+            .stdin(lock)
+            .stdout(write)
+            .stderr(log)
+            .spawn()
+            .map_err(spawning)?;
+        let answer = Answers::new(read).outcome(&dir);
+        // It only forks the shim and ends; the shim is no child of ours.
+        starter.wait().map_err(spawning)?;
+        answer
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Mount {
     pub(crate) point: PathBuf,
     /// The file system's type.
     pub(crate) kind: String,
+    /// What is mounted: a device, or any word.
+    pub(crate) source: PathBuf,
     /// The options of the file system itself.
     pub(crate) options: String,
 }
@@ -18,6 +20,11 @@ pub(crate) struct Mount {
 /// The mounts of this process's mount namespace, in the order they were made.
 pub(crate) fn read() -> std::io::Result<Vec<Mount>> {
     Ok(parse(&std::fs::read_to_string("/proc/self/mountinfo")?))
+}
+
+/// The mounts that another process sees.
+pub(crate) fn read_of(pid: i32) -> std::io::Result<Vec<Mount>> {
+    Ok(parse(&std::fs::read_to_string(format!("/proc/{pid}/mountinfo"))?))
 }
 
 fn parse(text: &str) -> Vec<Mount> {
@@ -32,8 +39,9 @@ fn parse_line(line: &str) -> Option<Mount> {
     let point = PathBuf::from(unescape(left.nth(1)?));
     let mut right = right.split(' ');
     let kind = right.next()?.to_owned();
-    let options = right.nth(1).unwrap_or_default().to_owned();
-    Some(Mount { device, point, kind, options })
+    let source = PathBuf::from(unescape(right.next()?));
+    let options = right.next().unwrap_or_default().to_owned();
+    Some(Mount { device, point, kind, source, options })
 }
 
 /// The kernel writes space, tab, newline and backslash as three octal digits.
@@ -71,7 +79,7 @@ mod tests {
         let [mount] = mounts.as_slice() else { panic!("{mounts:?}") };
         assert_eq!(mount.point, PathBuf::from("/mnt 2"));
         assert_eq!((mount.kind.as_str(), mount.options.as_str()), ("ext3", "rw,errors=continue"));
-        assert_eq!(mount.device, "98:0");
+        assert_eq!((mount.device.as_str(), mount.source.to_str()), ("98:0", Some("/dev/root")));
     }
 
     #[test]

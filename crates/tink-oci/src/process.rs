@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,16 @@ impl ProcessId {
         }
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn is_alive(self) -> bool {
+        match self.open() {
+            Ok(None) => false,
+            Ok(Some(handle)) => !has_ended(&handle),
+            // Whoever asks looks again.
+            Err(_) => true,
+        }
+    }
+
     /// Sends a signal; a process that has ended already is no error.
     pub(crate) fn signal(self, signal: Signal) -> std::io::Result<()> {
         match self.open()? {
@@ -53,6 +64,12 @@ impl ProcessId {
     }
 }
 
+/// Whether the process of a handle has ended, reaped or not.
+pub(crate) fn has_ended(handle: &OwnedFd) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&now)), Ok(1))
+}
+
 /// Field `number` (counted from 1, as in proc(5)) of a `/proc/<pid>/stat` line, for fields after the program's name.
 fn stat_field(stat: &str, number: usize) -> Option<u64> {
     // The name stands in parentheses and may itself hold spaces and parentheses.
@@ -60,23 +77,31 @@ fn stat_field(stat: &str, number: usize) -> Option<u64> {
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
-/// The living descendants of the process `ancestor`, found by their parents' numbers.
-pub(crate) fn descendants(ancestor: i32) -> Vec<i32> {
+/// The numbers of all processes that can be seen.
+pub(crate) fn all() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The descendants of the process `ancestor`, found by their parents' numbers.
+pub(crate) fn descendants(ancestor: i32) -> Vec<ProcessId> {
     let mut parents = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+    for pid in all() {
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        if let Some(parent) = stat_field(&stat, 4).and_then(|parent| i32::try_from(parent).ok()) {
-            parents.push((pid, parent));
+        let parent = stat_field(&stat, 4).and_then(|parent| i32::try_from(parent).ok());
+        if let (Some(parent), Some(start_ticks)) = (parent, stat_field(&stat, 22)) {
+            parents.push((ProcessId { pid, start_ticks }, parent));
         }
     }
-    let mut found = vec![ancestor];
+    let mut found: Vec<ProcessId> = Vec::new();
     let mut next = 0;
-    while let Some(&parent) = found.get(next) {
-        found.extend(parents.iter().filter(|(pid, of)| *of == parent && *pid != parent).map(|(pid, _)| *pid));
+    let mut of = Some(ancestor);
+    while let Some(parent) = of {
+        let children = parents.iter().filter(|(child, of)| *of == parent && child.pid != parent);
+        found.extend(children.map(|(child, _)| *child));
+        of = found.get(next).map(|child| child.pid);
         next += 1;
     }
-    found.remove(0);
     found
 }
 
@@ -92,17 +117,19 @@ mod tests {
     #[test]
     fn a_process_is_found_under_its_start_time_only() {
         let own = ProcessId::of(i32::try_from(std::process::id()).unwrap()).unwrap();
-        assert!(own.open().unwrap().is_some());
+        assert!(own.open().unwrap().is_some() && own.is_alive());
         let other = ProcessId { start_ticks: own.start_ticks + 1, ..own };
-        assert!(other.open().unwrap().is_none());
+        assert!(other.open().unwrap().is_none() && !other.is_alive());
     }
 
     #[test]
     fn a_child_is_a_descendant() {
         let mut child = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
         let found = descendants(i32::try_from(std::process::id()).unwrap());
+        let id = ProcessId::of(i32::try_from(child.id()).unwrap()).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(found.contains(&i32::try_from(child.id()).unwrap()));
+        assert!(!id.is_alive());
+        assert!(found.iter().any(|process| process.pid == i32::try_from(child.id()).unwrap()));
     }
 }

@@ -110,7 +110,13 @@ mod tests {
     use super::*;
 
     fn mount(device: &str, point: &str, kind: &str, options: &str) -> Mount {
-        Mount { device: device.into(), point: point.into(), kind: kind.into(), options: options.into() }
+        Mount {
+            device: device.into(),
+            point: point.into(),
+            kind: kind.into(),
+            source: kind.into(),
+            options: options.into(),
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 pub(crate) use hierarchy::{Hierarchy, Version, discover};
-pub(crate) use kill::{kill_all, processes};
+pub(crate) use kill::{is_populated, kill_all, processes};
 pub(crate) use oom::oom_kills;
 
 /// The cgroup that holds all containers' cgroups.

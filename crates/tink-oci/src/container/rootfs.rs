@@ -32,15 +32,15 @@ pub(crate) struct Rootfs {
 }
 
 impl Rootfs {
-    /// Mounts the layers, lowest first in `spec.layers`, and a fresh upper directory above them.
-    pub(super) fn assemble(spec: &Spec) -> Result<Self, StartFailure> {
+    /// Mounts the layers, lowest first in `spec.layers`, and a fresh upper directory above them, under the name `name`.
+    pub(super) fn assemble(spec: &Spec, name: &Path) -> Result<Self, StartFailure> {
         let path = make_dir(&spec.dir, ROOTFS_DIR)?;
         let on_disk = spec.upper == Upper::Auto && can_hold_upper(&spec.dir)?;
-        match Self::mount_overlay(spec, &path, on_disk) {
+        match Self::mount_overlay(spec, name, &path, on_disk) {
             Ok(()) => {}
             // The kernel knows better than our list what it cannot write to.
             Err(failure) if on_disk && failure.errno() == Some(Errno::INVAL.raw_os_error()) => {
-                Self::mount_overlay(spec, &path, false)?;
+                Self::mount_overlay(spec, name, &path, false)?;
             }
             Err(failure) if failure.errno() == Some(Errno::NODEV.raw_os_error()) => {
                 Self::copy(spec, &path, on_disk)?;
@@ -61,7 +61,7 @@ impl Rootfs {
         &self.root
     }
 
-    fn mount_overlay(spec: &Spec, path: &Path, on_disk: bool) -> Result<(), StartFailure> {
+    fn mount_overlay(spec: &Spec, name: &Path, path: &Path, on_disk: bool) -> Result<(), StartFailure> {
         let base = writable_base(spec, on_disk)?;
         let upper = open_dir(&make_dir(&base, UPPER_DIR)?)?;
         let work = open_dir(&make_dir(&base, WORK_DIR)?)?;
@@ -83,7 +83,7 @@ impl Rootfs {
         let _ =
             write!(options, ",upperdir=/proc/self/fd/{},workdir=/proc/self/fd/{}", upper.as_raw_fd(), work.as_raw_fd());
         let what = || format!("mount the {} layers of the image on {}", spec.layers.len(), path.display());
-        mount_with_fallbacks(path, &options).doing(what)
+        mount_with_fallbacks(name, path, &options).doing(what)
     }
 
     /// For a kernel without overlayfs: the layers' content, copied.
@@ -97,11 +97,11 @@ impl Rootfs {
 /// Options that make a throw-away layer cheap or safe, left out one after another where the kernel does not know them:
 /// `volatile` (5.10) spares the sync of the whole disk at unmount, `index=off` (4.13) the check that nobody else used the
 /// upper directory before.
-fn mount_with_fallbacks(path: &Path, options: &str) -> rustix::io::Result<()> {
+fn mount_with_fallbacks(name: &Path, path: &Path, options: &str) -> rustix::io::Result<()> {
     let mut result = Err(Errno::INVAL);
     for extra in [",index=off,volatile", ",index=off", ""] {
         let text = std::ffi::CString::new(format!("{options}{extra}")).map_err(|_| Errno::INVAL)?;
-        result = mount("overlay", path, "overlay", MountFlags::empty(), Some(text.as_c_str()));
+        result = mount(name, path, "overlay", MountFlags::empty(), Some(text.as_c_str()));
         if result != Err(Errno::INVAL) {
             break;
         }

@@ -15,7 +15,7 @@ use super::rootfs::Rootfs;
 use super::{Environment, Streams, User, files, limits, loopback, pivot, program};
 use crate::failure::{Doing, StartFailure};
 use crate::spec::{Network, Spec};
-use crate::{cgroup, sys};
+use crate::{cgroup, members, sys};
 
 /// The child's end of its agreement with the shim: *ready* when all is built, and on with *go*.
 pub(crate) struct Gate {
@@ -50,7 +50,7 @@ pub(crate) fn become_program(
         let _ = writeln!(std::io::stderr(), "left out the cgroup {}: {error}", path.display());
     });
     enter_namespaces(spec)?;
-    let rootfs = Rootfs::assemble(spec)?;
+    let rootfs = Rootfs::assemble(spec, members::root_name(cgroups, &spec.dir))?;
     let root = rootfs.root();
     let hostname = hostname(spec)?;
     files::write(spec, &hostname, root)?;

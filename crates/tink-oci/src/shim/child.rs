@@ -19,6 +19,7 @@ use crate::failure::{Doing, StartFailure};
 use crate::process::ProcessId;
 use crate::record::Record;
 use crate::spec::{PidNamespace, Spec};
+use crate::stop::is_stopped;
 use crate::sys::{self, Forked, OneThread};
 
 /// Which process comes back from [`start`].
@@ -105,6 +106,10 @@ fn pass_gate(
     // Before the program runs: from then on, whoever looks must find it.
     record.save().doing(|| format!("write the record to {}", spec.dir.display()))?;
     tink_failpoint::hit("shim.record.saved");
+    // Looked for after the record was saved, and made before the record is looked for: one of the two is seen.
+    if is_stopped(&spec.dir) {
+        return Err(StartFailure::setup("the container was stopped before its program started"));
+    }
     down.write_all(b"g").doing(|| "give the word to start".to_owned())?;
     match next_word(up)? {
         // The pipe was closed by exec.

@@ -9,7 +9,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::process::{chdir, getpid, set_child_subreaper, setsid};
-use rustix::stdio::dup2_stdout;
+use rustix::stdio::{dup2_stdin, dup2_stdout};
 use rustix::thread::move_into_link_name_space;
 
 use super::child::{self, Role, Started};
@@ -25,7 +25,6 @@ use crate::handshake::Message;
 use crate::log::{LOG_DIR, LogWriter};
 use crate::process::ProcessId;
 use crate::spec::{SPEC_FILE, Spec};
-use crate::status::LOCK_FILE;
 use crate::sys::{self, Forked, OneThread};
 
 /// Forks the shim and ends.
@@ -131,7 +130,7 @@ impl Owner {
     fn prepare(dir: &Path, launcher: &mut File) -> Result<Self, StartFailure> {
         setsid().doing(|| "start a session".to_owned())?;
         chdir("/").doing(|| "enter /".to_owned())?;
-        let lock = lock(dir)?;
+        let lock = take_lock().doing(|| "take the lock of the state directory".to_owned())?;
         let own_id = ProcessId::of(getpid().as_raw_nonzero().get()).doing(|| "read the own start time".to_owned())?;
         Message::Shim(own_id).send(launcher);
         close_stray_descriptors();
@@ -166,13 +165,12 @@ fn take_stdout() -> std::io::Result<File> {
     Ok(File::from(pipe))
 }
 
-fn lock(dir: &Path) -> Result<File, StartFailure> {
-    let path = dir.join(LOCK_FILE);
-    let what = || format!("lock {}", path.display());
-    let lock = File::options().write(true).create(true).truncate(false).open(&path).doing(what)?;
-    // Waits for someone who looks whether we live; the specification's file keeps other shims away.
-    flock(&lock, FlockOperation::LockExclusive).doing(what)?;
-    Ok(lock)
+/// Takes the lock of the state directory from the standard input, which is nothing from now on. The launcher holds it, too,
+/// until we are up.
+fn take_lock() -> std::io::Result<File> {
+    let lock: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    dup2_stdin(&File::open("/dev/null")?)?;
+    Ok(File::from(lock))
 }
 
 /// The image store drops no layer under such a lock, whoever asks it to and whether or not a worker lives.

@@ -12,10 +12,14 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process
 use super::owner::Owner;
 use crate::boot::uptime_ms;
 use crate::exit::Outcome;
-use crate::{cgroup, process};
+use crate::spec::PidNamespace;
+use crate::{members, process};
 
 /// How long what is left of a container may take to die of SIGKILL before its exit is written all the same.
 const KILL_DEADLINE_MS: u64 = 10_000;
+
+/// How often those are looked at whose end nothing tells.
+const GUESTS_LOOK_MS: u64 = 2;
 
 /// How it ended.
 pub(super) struct Supervised {
@@ -35,25 +39,39 @@ pub(super) fn signals() -> SigSet {
 pub(super) fn supervise(owner: &mut Owner, init: Pid) -> Supervised {
     let mut life = Life { init, ended: None };
     let mut deadline = None;
+    let mut has_guests = false;
     loop {
-        let ready = wait_for_events(owner, deadline.map(|at: u64| at.saturating_sub(uptime_ms())));
+        let limit = if has_guests { Some(GUESTS_LOOK_MS) } else { deadline.map(left_until) };
+        let ready = wait_for_events(owner, limit);
         owner.output.take(&mut owner.log);
         pass_signals_on(owner, init);
         let has_children = life.reap();
         let Some(status) = life.ended else { continue };
         let until = *deadline.get_or_insert_with(|| uptime_ms() + KILL_DEADLINE_MS);
-        if has_children {
+        has_guests = !has_children && are_guests_there(owner);
+        let is_empty = !has_children && !has_guests;
+        if !is_empty {
             // Each round anew: killing a parent makes its children ours.
             kill_the_rest(owner);
         }
-        let is_late = ready == 0 && uptime_ms() >= until;
-        if has_children && !is_late {
+        let is_late = ready == 0 && left_until(until) == 0;
+        if !is_empty && !is_late {
             continue;
         }
         owner.output.finish(&mut owner.log);
-        let unkillable = if has_children { count_the_rest(owner) } else { 0 };
+        let unkillable = if is_empty { 0 } else { count_the_rest(owner) };
         return Supervised { outcome: outcome(status), unkillable };
     }
+}
+
+fn left_until(moment_ms: u64) -> u64 {
+    moment_ms.saturating_sub(uptime_ms())
+}
+
+/// Whether there are processes that are no descendants of ours: programs run in it by [`crate::exec_command`]. In a PID
+/// namespace of the container's own none outlives its program.
+fn are_guests_there(owner: &Owner) -> bool {
+    owner.spec.pid == PidNamespace::Host && members::are_there(&owner.cgroups, &owner.dir)
 }
 
 /// Waits until there is output or a signal; returns how many of them are ready.
@@ -100,20 +118,25 @@ impl Life {
 }
 
 /// With a PID namespace of its own the kernel has killed everything already; otherwise orphans have become our children,
-/// and processes whose parents live are in the container's cgroups.
+/// and processes whose parents live, or are none of ours, are in the container's cgroups.
 fn kill_the_rest(owner: &Owner) {
-    cgroup::kill_all(&owner.cgroups);
-    for pid in process::descendants(getpid().as_raw_nonzero().get()).into_iter().filter_map(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::KILL);
+    members::kill_all(&owner.cgroups, &owner.dir);
+    for process in process::descendants(own_pid()) {
+        // Gone already is as good.
+        let _ = process.signal(Signal::KILL);
     }
 }
 
 fn count_the_rest(owner: &Owner) -> u32 {
-    let mut left = cgroup::processes(&owner.cgroups);
-    left.extend(process::descendants(getpid().as_raw_nonzero().get()));
+    let mut left = members::pids(&owner.cgroups, &owner.dir);
+    left.extend(process::descendants(own_pid()).iter().map(|process| process.pid));
     left.sort_unstable();
     left.dedup();
     u32::try_from(left.len()).unwrap_or(u32::MAX)
+}
+
+fn own_pid() -> i32 {
+    getpid().as_raw_nonzero().get()
 }
 
 fn outcome(status: WaitStatus) -> Outcome {

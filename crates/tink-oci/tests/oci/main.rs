@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
+mod bare;
 mod entering;
 mod failing;
 mod life;
@@ -9,5 +10,6 @@ mod noise;
 mod output;
 mod places;
 mod sight;
+mod starting;
 mod support;
 mod volumes;

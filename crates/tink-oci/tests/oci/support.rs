@@ -1,7 +1,7 @@
 //! A container to try things in, made from busybox.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tink_oci::{ExitStatus, LogItem, LogReader, Record, Spec, Stream, remove, wait};
@@ -68,15 +68,24 @@ impl Trial {
 
     /// The same with something in the launcher's environment.
     pub fn try_launch_with(&self, environment: &[(&str, &str)]) -> Result<Record, (i32, String)> {
-        let path = self.base.path().join("wanted.json");
-        std::fs::write(&path, serde_json::to_vec(&self.spec).unwrap()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tink-oci-probe"));
-        let output =
-            command.args(["launch", path.to_str().unwrap()]).envs(environment.iter().copied()).output().unwrap();
+        let output = self.launcher().envs(environment.iter().copied()).output().unwrap();
         if output.status.success() {
             return Ok(serde_json::from_slice(&output.stdout).unwrap());
         }
         Err((output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap()))
+    }
+
+    /// Launches without waiting for that.
+    pub fn spawn_launch(&self) -> Child {
+        self.launcher().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn launcher(&self) -> Command {
+        let path = self.base.path().join("wanted.json");
+        std::fs::write(&path, serde_json::to_vec(&self.spec).unwrap()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tink-oci-probe"));
+        command.args(["launch", path.to_str().unwrap()]);
+        command
     }
 
     pub fn launch(&self) -> Record {
@@ -117,6 +126,14 @@ impl Trial {
 
     pub fn shim_log(&self) -> String {
         std::fs::read_to_string(self.dir().join("shim.log")).unwrap_or_default()
+    }
+
+    /// A pipe by which the test lets the container's script go on, which it finds at `/gate`.
+    pub fn gate(&mut self) -> PathBuf {
+        let fifo = self.host_dir().join("gate");
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        self.spec.volumes.push(tink_oci::Volume::bind(&fifo, "/gate"));
+        fifo
     }
 
     /// Waits until the container has printed a line that is exactly `wanted`.
