@@ -24,7 +24,7 @@ pub(crate) use program::run;
 pub use root::{Missing, Root};
 pub(crate) use rootfs::{UPPER_DIR, WORK_DIR};
 pub(crate) use setup::{Gate, become_program};
-pub(crate) use streams::{Streams, open_terminal, take_terminal};
+pub(crate) use streams::{Streams, open_terminal, send_terminal, take_terminal};
 pub(crate) use user::User;
 
 /// Number of the initial PID namespace's inode, fixed by the kernel's interface.

@@ -55,7 +55,7 @@ impl Streams {
                 fchown(&line, Some(Uid::from_raw(user.uid)), None).doing(what)?;
                 show_as_console(&control);
                 take_terminal(&line)?;
-                send(shim, &control).doing(|| "hand the terminal to the shim".to_owned())
+                send_terminal(shim, &control).doing(|| "hand the terminal to the shim".to_owned())
             }
         }
     }
@@ -92,10 +92,11 @@ fn show_as_console(control: &OwnedFd) {
     }
 }
 
-fn send(shim: &OwnedFd, control: &OwnedFd) -> rustix::io::Result<()> {
+/// Sends the controlling end of a terminal.
+pub(crate) fn send_terminal(to: &OwnedFd, control: &OwnedFd) -> rustix::io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let fds = [control.as_fd()];
     ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-    sendmsg(shim, &[IoSlice::new(b"t")], &mut ancillary, SendFlags::empty()).map(drop)
+    sendmsg(to, &[IoSlice::new(b"t")], &mut ancillary, SendFlags::empty()).map(drop)
 }

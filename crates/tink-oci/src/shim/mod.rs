@@ -12,6 +12,7 @@
 mod child;
 mod enter;
 mod finish;
+mod guest;
 mod output;
 mod owner;
 mod pty;

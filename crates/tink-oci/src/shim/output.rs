@@ -63,7 +63,7 @@ impl Output {
         self.child_ends = None;
         if let Some(socket) = self.terminal.take() {
             let what = || "take the container's terminal".to_owned();
-            let control = receive(&socket).doing(what)?;
+            let control = receive(&socket, RecvFlags::DONTWAIT).doing(what)?;
             fcntl_setfl(&control, OFlags::NONBLOCK | OFlags::RDWR).doing(what)?;
             self.sources.push(Source::new(Stream::Stdout, control));
         }
@@ -130,11 +130,11 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), StartFailure> {
 }
 
 /// The descriptor that the container sent.
-fn receive(socket: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+pub(super) fn receive(socket: &OwnedFd, flags: RecvFlags) -> rustix::io::Result<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0_u8; 1];
-    let (buffers, flags) = (&mut [IoSliceMut::new(&mut byte)], RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT);
+    let (buffers, flags) = (&mut [IoSliceMut::new(&mut byte)], RecvFlags::CMSG_CLOEXEC | flags);
     rustix::io::retry_on_intr(|| recvmsg(socket, buffers, &mut ancillary, flags))?;
     let received = ancillary.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),

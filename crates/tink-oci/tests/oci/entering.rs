@@ -1,8 +1,12 @@
 //! Running further programs in a running container.
 
-use tink_oci::{ExecError, ExecRequest, PidNamespace, exec_command};
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
 
-use crate::support::{Trial, probe};
+use tink_oci::{ExecError, ExecRequest, PidNamespace, exec_command, wait};
+
+use crate::support::{Mounted, Trial, host_shell, leftovers, probe};
 
 async fn running(pid: PidNamespace) -> Trial {
     let mut trial = Trial::shell("echo up; echo 7 > /tmp/mark; while :; do sleep 1000; done");
@@ -60,4 +64,97 @@ async fn a_container_that_has_ended_cannot_be_entered() {
     trial.run().await;
     let request = ExecRequest { args: vec!["true".to_owned()], env: Vec::new(), cwd: None, user: None, tty: false };
     assert!(matches!(exec_command(trial.dir(), request), Err(ExecError::NotRunning { .. })));
+}
+
+/// A container that ends with code 5 when its gate is opened.
+async fn gated(pid: PidNamespace) -> (Trial, std::path::PathBuf) {
+    let mut trial = Trial::shell("echo up; read _ < /gate; exit 5");
+    trial.spec.pid = pid;
+    let gate = trial.gate();
+    trial.launch();
+    trial.printed("up").await;
+    (trial, gate)
+}
+
+/// A further program, in a process group of its own, whose output is a pipe of the test's.
+fn spawn(trial: &Trial, words: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tink-oci-probe"));
+    command.arg("exec").arg(trial.dir()).args(words);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap()
+}
+
+/// Waits for a program that says so when it is in.
+fn is_in(child: &mut Child) {
+    let mut line = [0_u8; 3];
+    child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"in\n");
+}
+
+#[tokio::test]
+async fn a_container_ends_though_nobody_reads_what_a_further_program_prints() {
+    let (trial, gate) = gated(PidNamespace::Private).await;
+    let mut child = spawn(&trial, &["-t", "sh", "-c", "while :; do echo and so on; done"]);
+    let output = child.stdout.take().unwrap();
+    while rustix::io::ioctl_fionread(&output).unwrap() < 60_000 {
+        tokio::task::yield_now().await;
+    }
+    std::fs::write(gate, "go\n").unwrap();
+    assert_eq!(wait(trial.dir()).await.unwrap().code(), 5);
+    drop(output);
+    child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_container_ends_though_a_further_program_is_stopped_from_its_terminal() {
+    for pid in [PidNamespace::Private, PidNamespace::Host] {
+        let (trial, gate) = gated(pid).await;
+        let mut child = spawn(&trial, &["sh", "-c", "echo in; sleep 1000"]);
+        is_in(&mut child);
+        host_shell(&format!("kill -STOP -{}", child.id()));
+        std::fs::write(gate, "go\n").unwrap();
+        let exit = wait(trial.dir()).await.unwrap();
+        assert_eq!((exit.code(), exit.unkillable), (5, 0));
+        host_shell(&format!("kill -CONT -{}", child.id()));
+        assert_eq!(child.wait().unwrap().code(), Some(137));
+    }
+}
+
+#[tokio::test]
+async fn further_programs_end_with_their_container_and_keep_nothing_of_it() {
+    for pid in [PidNamespace::Private, PidNamespace::Host] {
+        let mut trial = Trial::shell("echo up; read _ < /gate; exit 5");
+        let disk = trial.host_dir().join("disk");
+        std::fs::create_dir(&disk).unwrap();
+        let mounted = Mounted::tmpfs(&disk, "");
+        trial.spec.pid = pid;
+        let gate = trial.gate();
+        trial.spec.volumes.push(tink_oci::Volume::bind(&disk, "/disk"));
+        trial.launch();
+        trial.printed("up").await;
+        let script = "cd /disk; setsid sleep 1000 & echo in; while :; do sleep 1000; done";
+        let mut children = [spawn(&trial, &["sh", "-c", script]), spawn(&trial, &["-t", "sh", "-c", script])];
+        is_in(&mut children[0]);
+        let mut byte = [0_u8];
+        children[1].stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        std::fs::write(gate, "go\n").unwrap();
+        let exit = wait(trial.dir()).await.unwrap();
+        assert_eq!((exit.code(), exit.unkillable), (5, 0), "{pid:?}");
+        assert_eq!(leftovers(&trial.spec.id, std::path::Path::new("/nonexistent")), Vec::<String>::new());
+        assert_eq!(trial.shim_log(), "", "{pid:?}");
+        // Busy, it could not be unmounted.
+        drop(mounted);
+        for mut child in children {
+            assert_eq!(child.wait().unwrap().code(), Some(137), "{pid:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_further_program_ends_when_nobody_takes_what_it_prints() {
+    let trial = running(PidNamespace::Private).await;
+    let mut child = spawn(&trial, &["-t", "sh", "-c", "while :; do echo and so on; done"]);
+    let mut byte = [0_u8];
+    child.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(141));
 }
