@@ -76,6 +76,12 @@ pub(super) fn encode(out: &mut Vec<u8>, time: &str, stream: Stream, end: LineEnd
     out.push(b'\n');
 }
 
+/// How many lines of output there are in whole lines of the log, and how many bytes of output in these.
+pub(super) fn content(lines: &[u8]) -> (u64, u64) {
+    let count = lines.iter().filter(|byte| **byte == b'\n').count();
+    (count as u64, lines.len().saturating_sub(count * (PREFIX_BYTES + 1)) as u64)
+}
+
 /// Appends the note that output was dropped.
 pub(super) fn encode_dropped(out: &mut Vec<u8>, time: &str, lines: u64, bytes: u64) {
     // Writing to a vector does not fail.

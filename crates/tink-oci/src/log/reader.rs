@@ -131,21 +131,37 @@ impl LogReader {
     }
 
     /// Reads on; `false` at the end of what is there.
+    ///
+    /// The beginning of a line is read again with its rest: on a full disk the writer takes back a line that it could not
+    /// finish, and another one may be there by now.
     fn fill(&mut self) -> Result<bool, LogError> {
         let Some(segment) = &self.segment else { return Ok(false) };
         self.buffer.drain(..self.taken);
         self.taken = 0;
         let held = self.buffer.len();
         self.buffer.resize(held + READ_BYTES, 0);
-        let offset = self.position - segment.start + held as u64;
-        let read = segment.file.read_at(self.buffer.get_mut(held..).unwrap_or_default(), offset);
-        self.buffer.truncate(held + read.as_ref().copied().unwrap_or(0));
-        Ok(read.map_err(|source| self.error(source))? > 0)
+        let read = read_most(&segment.file, &mut self.buffer, self.position - segment.start);
+        self.buffer.truncate(read.as_ref().copied().unwrap_or(0));
+        Ok(read.map_err(|source| self.error(source))? > held || self.buffer.contains(&b'\n'))
     }
 
     pub(super) fn error(&self, source: std::io::Error) -> LogError {
         LogError { dir: self.log_dir.clone(), source }
     }
+}
+
+/// Reads until the buffer is full or the file at its end.
+fn read_most(file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    let mut there = 0;
+    while let Some(rest) = buffer.get_mut(there..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + there as u64) {
+            Ok(0) => break,
+            Ok(read) => there += read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(there)
 }
 
 enum Entered {
@@ -253,6 +269,77 @@ mod tests {
         assert_eq!(reader.next_item().unwrap(), None);
         std::fs::write(&file, "2026-11-23T10:00:00.123456Z o F half\n").unwrap();
         assert_eq!(texts(&mut reader), ["half"]);
+    }
+
+    #[test]
+    fn a_line_that_is_taken_back_half_read_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join(LOG_DIR);
+        std::fs::create_dir(&log).unwrap();
+        let file = segments::path(&log, 0);
+        let stamp = "2026-11-23T10:00:00.123456Z";
+        std::fs::write(&file, format!("{stamp} o F first\n{stamp} o F a long line that is not yet whol")).unwrap();
+        let mut reader = LogReader::open(dir.path());
+        assert_eq!(texts(&mut reader), ["first"]);
+        std::fs::write(&file, format!("{stamp} o F first\n")).unwrap();
+        assert_eq!(texts(&mut reader), Vec::<String>::new());
+        std::fs::write(
+            &file,
+            format!("{stamp} o F first\n{stamp} o F second\n{stamp} o F third, and longer than what was there\n"),
+        )
+        .unwrap();
+        assert_eq!(texts(&mut reader), ["second", "third, and longer than what was there"]);
+    }
+
+    /// As root, with a file system that is full after a few pages.
+    #[test]
+    fn a_follower_on_a_full_disk_sees_whole_lines_and_every_gap_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mount =
+            |args: &[&str]| assert!(std::process::Command::new(args[0]).args(&args[1..]).status().unwrap().success());
+        let path = dir.path().to_str().unwrap();
+        mount(&["mount", "-t", "tmpfs", "-o", "size=64k", "none", path]);
+        let mut writer = writer(dir.path(), SMALL);
+        let mut reader = LogReader::open(dir.path());
+        let ballast = dir.path().join("ballast");
+        std::fs::write(&ballast, vec![0; 40_000]).unwrap();
+        let (mut read, mut dropped) = (Vec::new(), 0);
+        let mut take = |reader: &mut LogReader| {
+            while let Some(item) = reader.next_item().unwrap() {
+                match item {
+                    LogItem::Line(line) => read.push(String::from_utf8(line.bytes).unwrap()),
+                    LogItem::Dropped { lines, .. } => dropped += lines,
+                    LogItem::Lost { .. } => panic!("{item:?}"),
+                }
+            }
+        };
+        let text = |number: u32| format!("{number:03} {}", "x".repeat(60));
+        for number in 0..700 {
+            writer.line(Stream::Stdout, text(number).as_bytes(), LineEnd::Newline);
+            if number % 37 == 0 {
+                writer.flush();
+                take(&mut reader);
+            }
+            if number == 600 {
+                std::fs::remove_file(&ballast).unwrap();
+            }
+        }
+        writer.flush();
+        std::fs::write(dir.path().join("more"), vec![0; 65_536]).unwrap_err();
+        writer.line(Stream::Stdout, "the disk is full to the end".repeat(500).as_bytes(), LineEnd::Newline);
+        writer.flush();
+        take(&mut reader);
+        std::fs::remove_file(dir.path().join("more")).unwrap();
+        writer.note_dropped();
+        take(&mut reader);
+        let totals = writer.totals();
+        drop((reader, writer));
+        mount(&["umount", path]);
+        assert!(totals.dropped_lines > 100, "{totals:?}");
+        assert_eq!((read.len() as u64, dropped), (totals.lines, totals.dropped_lines));
+        assert_eq!(totals.lines + totals.dropped_lines, 701);
+        let mut numbers = read.iter().map(|line| line.get(..3).unwrap().parse::<u32>().unwrap());
+        assert!(numbers.clone().is_sorted() && numbers.all(|number| read.contains(&text(number))));
     }
 
     #[test]

@@ -70,25 +70,40 @@ impl LogWriter {
 
     /// Writes what was added.
     pub(crate) fn flush(&mut self) {
-        if self.batch.is_empty() {
-            return;
+        if !self.batch.is_empty() {
+            self.write_out();
         }
+    }
+
+    /// Says in the log what was dropped, if that is not said yet: for when no line comes any more that it could precede.
+    pub(crate) fn note_dropped(&mut self) {
         if self.unnoted != (0, 0) {
-            let mut noted = Vec::with_capacity(self.batch.len() + 64);
-            format::encode_dropped(&mut noted, &self.time, self.unnoted.0, self.unnoted.1);
-            noted.append(&mut self.batch);
-            self.batch = noted;
+            self.time = format::stamp(boot::now());
+            self.write_out();
         }
-        if self.write_batch().is_ok() {
+    }
+
+    /// Writes what there is to say; what finds no room is dropped.
+    fn write_out(&mut self) {
+        let mut note = Vec::new();
+        if self.unnoted != (0, 0) {
+            format::encode_dropped(&mut note, &self.time, self.unnoted.0, self.unnoted.1);
+        }
+        let note_length = note.len();
+        note.append(&mut self.batch);
+        self.batch = note;
+        let kept = self.write_batch();
+        if kept >= note_length {
             self.unnoted = (0, 0);
-            self.totals.lines += self.batch_lines;
-            self.totals.bytes += self.batch_bytes;
-        } else {
-            self.unnoted.0 += self.batch_lines;
-            self.unnoted.1 += self.batch_bytes;
-            self.totals.dropped_lines += self.batch_lines;
-            self.totals.dropped_bytes += self.batch_bytes;
         }
+        let (lines, bytes) = format::content(self.batch.get(note_length..kept).unwrap_or_default());
+        self.totals.lines += lines;
+        self.totals.bytes += bytes;
+        let (lines, bytes) = (self.batch_lines.saturating_sub(lines), self.batch_bytes.saturating_sub(bytes));
+        self.unnoted.0 += lines;
+        self.unnoted.1 += bytes;
+        self.totals.dropped_lines += lines;
+        self.totals.dropped_bytes += bytes;
         self.batch.clear();
         (self.batch_lines, self.batch_bytes) = (0, 0);
     }
@@ -106,23 +121,26 @@ impl LogWriter {
         }
     }
 
-    fn write_batch(&mut self) -> std::io::Result<()> {
-        if self.file.is_none() || self.written + self.batch.len() as u64 > self.segment_bytes_max {
-            self.next_segment()?;
+    /// Writes the batch; gives how much of it is in the log, all of it whole lines.
+    fn write_batch(&mut self) -> usize {
+        let is_full = self.written + self.batch.len() as u64 > self.segment_bytes_max;
+        if (self.file.is_none() || is_full) && self.next_segment().is_err() {
+            return 0;
         }
-        let file = self.file.as_mut().ok_or(std::io::ErrorKind::NotFound)?;
-        match file.write_all(&self.batch) {
-            Ok(()) => {
-                self.written += self.batch.len() as u64;
-                Ok(())
-            }
-            Err(error) => {
-                // Part of it may be there: readers take whole lines only, and the next write must follow the last whole one.
-                file.set_len(self.written)?;
-                file.seek(std::io::SeekFrom::Start(self.written))?;
-                Err(error)
-            }
+        let Some(file) = &mut self.file else { return 0 };
+        let there = write_most(file, &self.batch);
+        let mut kept = there;
+        if there < self.batch.len() {
+            // A reader may have the whole lines already: they stay. The next write must follow the last of them.
+            let lines = self.batch.get(..there).unwrap_or_default();
+            kept = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let end = self.written + kept as u64;
+            // Where the rest cannot be cut off it is written over.
+            let _ = file.set_len(end);
+            let _ = file.seek(std::io::SeekFrom::Start(end));
         }
+        self.written += kept as u64;
+        kept
     }
 
     fn next_segment(&mut self) -> std::io::Result<()> {
@@ -140,4 +158,18 @@ impl LogWriter {
         self.written = 0;
         Ok(())
     }
+}
+
+/// Writes until nothing more goes; gives how much did.
+fn write_most(file: &mut impl Write, bytes: &[u8]) -> usize {
+    let mut there = 0;
+    while let Some(rest) = bytes.get(there..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
+            Ok(0) => break,
+            Ok(written) => there += written,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    there
 }

@@ -30,6 +30,7 @@ pub(super) fn finish(owner: &mut Owner, ending: Ending) {
     if let Err(error) = cgroup::remove(&owner.cgroups) {
         note(&format!("failed to remove a cgroup: {error}"));
     }
+    owner.log.note_dropped();
     let exit = ExitStatus {
         outcome: ending.outcome,
         oom,
@@ -64,8 +65,8 @@ fn save(owner: &mut Owner, exit: &ExitStatus) {
     note(&format!("gave up writing the exit: {exit:?}"));
 }
 
-/// Puts the exit on disk and removes what the container wrote.
-pub(super) fn settle(owner: &Owner) {
+/// Puts the exit on disk and removes what the container wrote, which makes room for a last word in the log.
+pub(super) fn settle(owner: &mut Owner) {
     match ExitStatus::sync(&owner.dir) {
         // Removed under us.
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -74,6 +75,7 @@ pub(super) fn settle(owner: &Owner) {
         _ => {}
     }
     remove_layer(owner);
+    owner.log.note_dropped();
 }
 
 /// Removes the container's own layer. Where it is in memory, it went with the container's mounts.

@@ -72,7 +72,7 @@ fn run(dir: &Path, alone: &OneThread) -> ExitCode {
             note(&format!("{failure}"));
             let outcome = Outcome::NotStarted { failure: failure.clone() };
             finish(&mut owner, ending(outcome, 0));
-            settle(&owner);
+            settle(&mut owner);
             // Last, so that nothing is left when the launcher hears of it.
             Message::Failed(failure).send(&mut launcher);
             return ExitCode::FAILURE;
@@ -93,12 +93,12 @@ fn run(dir: &Path, alone: &OneThread) -> ExitCode {
     tink_failpoint::hit("shim.exit.before");
     finish(&mut owner, ending(outcome, unkillable));
     tink_failpoint::hit("shim.exit.after");
-    end(&owner, alone)
+    end(&mut owner, alone)
 }
 
 /// Ends, which is what waiters wait for, and leaves the rest to a process of its own, which inherits the lock and holds it
 /// until that is done.
-fn end(owner: &Owner, alone: &OneThread) -> ExitCode {
+fn end(owner: &mut Owner, alone: &OneThread) -> ExitCode {
     // Children would still be born into the container's PID namespace, which is dead.
     let forked =
         move_into_link_name_space(owner.own_pids.as_fd(), None).map_err(Into::into).and_then(|()| sys::fork(alone));
