@@ -7,7 +7,6 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::mount::{UnmountFlags, unmount};
-use rustix::process::{Pid, WaitOptions, waitpid};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
@@ -17,8 +16,8 @@ use crate::status::{LOCK_FILE, is_locked};
 use crate::stop::{StopError, stop};
 use crate::{cgroup, mountinfo};
 
-/// How long the shim may take to clean up behind the exit it wrote.
-const SHIM_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the shim may take to clean up behind the exit it wrote: a layer of very many files on a slow disk takes long.
+const SHIM_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Removes a container: kills what still runs of it and takes away its cgroups and its state directory, log and exit
 /// included. Ok when it is gone already; safe to repeat.
@@ -36,11 +35,6 @@ pub async fn remove(dir: &Path) -> Result<(), RemoveError> {
         Err(error) => return Err(error.into()),
     }
     shim_end(dir).await?;
-    if let Some(shim) = record.as_ref().and_then(|record| Pid::from_raw(record.shim.pid)) {
-        // Where we are the reaper of orphans (process 1 of an installer), the shim's remains are ours. Otherwise it is no
-        // child of ours, and the call says so.
-        let _ = waitpid(Some(shim), WaitOptions::NOHANG);
-    }
     remove_cgroups(dir, record.as_ref()).await?;
     let removing = |source| RemoveError::Directory { dir: dir.to_owned(), source };
     unmount_below(dir).map_err(removing)?;

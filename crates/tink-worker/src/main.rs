@@ -17,8 +17,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
-    // Before any thread exists: this program, started again, is the shim that owns a container, or serves one.
-    if let Some(code) = tink_runtime::helper_main_if_asked() {
+    // Before any thread exists: this program, started again, is the shim that owns a container, or serves one; and process 1
+    // keeps the worker, which is a child of it.
+    if let Some(code) = tink_runtime::helper_main_if_asked().or_else(tink_runtime::keep_if_first_process) {
         return code;
     }
     let args: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();

@@ -2,15 +2,22 @@
 //!
 //! `tink-oci-probe launch SPEC.json` prints the record; `tink-oci-probe exec DIR [-t] PROGRAM…` runs a program;
 //! `tink-oci-probe noise SPEC.json COUNT` launches COUNT containers like SPEC beside threads that allocate all the time, `tink-oci-probe bench SPEC.json COUNT` without such threads; both print the times.
+//! `tink-oci-probe zombies SPEC.json COUNT` does the latter, and then nothing dead may be left in the PID namespace.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tink_oci::{ExecRequest, Spec, Status, exec_command, launch_blocking, remove, shim_main_if_asked, status, wait};
+use tink_oci::{
+    ExecRequest, Spec, Status, exec_command, keep_if_first_process, launch_blocking, remove, shim_main_if_asked,
+    status, wait,
+};
 
 fn main() -> ExitCode {
     if let Some(code) = shim_main_if_asked() {
+        return code;
+    }
+    if let Some(code) = keep_if_first_process() {
         return code;
     }
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +28,7 @@ fn main() -> ExitCode {
         ["exec", dir, program @ ..] => exec(Path::new(dir), program, false),
         ["noise", spec, count] => noise(Path::new(spec), count, 4),
         ["bench", spec, count] => noise(Path::new(spec), count, 0),
+        ["zombies", spec, count] => noise(Path::new(spec), count, 0).and_then(|_| zombies()),
         _ => Err("usage: tink-oci-probe launch|exec|noise|bench …".to_owned()),
     };
     match result {
@@ -57,6 +65,19 @@ fn exec(dir: &Path, program: &[&str], tty: bool) -> Result<ExitCode, String> {
     let mut command = exec_command(dir, request).map_err(|error| error.to_string())?;
     let status = command.status().map_err(|error| error.to_string())?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
+
+/// None may stay. One that has just died is seen until its parent was told.
+fn zombies() -> Result<ExitCode, String> {
+    let dead = || -> Vec<String> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let stats = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+        stats.filter(|stat| stat.contains(") Z ")).collect()
+    };
+    match (0..10_000).any(|_| dead().is_empty()) {
+        true => Ok(ExitCode::SUCCESS),
+        false => Err(format!("dead and not reaped: {:?}", dead())),
+    }
 }
 
 fn open_files() -> usize {

@@ -5,6 +5,7 @@
 mod bare;
 mod entering;
 mod failing;
+mod first;
 mod life;
 mod noise;
 mod output;
