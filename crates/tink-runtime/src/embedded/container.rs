@@ -1,5 +1,6 @@
 //! A container's life after its start.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tink_oci::{Outcome, Status, WaitError};
@@ -15,7 +16,10 @@ impl EmbeddedRuntime {
         match tink_oci::status(&dir) {
             Ok(Status::Starting | Status::Running(_)) => Ok(Recovered::Running),
             Ok(Status::Exited(exit)) => Ok(Recovered::Exited(exit_status(&exit))),
-            Ok(Status::Gone) => Ok(Recovered::Gone),
+            Ok(Status::Gone) => {
+                end_what_is_left(&dir, record).await;
+                Ok(Recovered::Gone)
+            }
             Err(error) => Err(RuntimeError::transient(Operation::Recover, &record.container, chain(&error))),
         }
     }
@@ -27,12 +31,13 @@ impl EmbeddedRuntime {
         }
         match tink_oci::wait(&dir).await {
             Ok(exit) => {
-                if exit.unkillable > 0 {
-                    tracing::warn!(container = record.container, processes = exit.unkillable, "processes do not die");
-                }
+                warn_of(&exit, record);
                 Ok(exit_status(&exit))
             }
-            Err(WaitError::Gone { .. }) => Err(RuntimeError::permanent(Operation::Wait, &record.container, GONE)),
+            Err(WaitError::Gone { .. }) => {
+                end_what_is_left(&dir, record).await;
+                Err(RuntimeError::permanent(Operation::Wait, &record.container, GONE))
+            }
             Err(error) => Err(RuntimeError::transient(Operation::Wait, &record.container, chain(&error))),
         }
     }
@@ -47,6 +52,32 @@ impl EmbeddedRuntime {
         let dir = self.recorded_dir(record, Operation::Remove)?;
         let removed = tink_oci::remove(&dir).await;
         removed.map_err(|error| RuntimeError::transient(Operation::Remove, &record.container, chain(&error)))
+    }
+}
+
+/// The kernel ends a container whose shim was killed, but not a program that became another user, nor processes among the
+/// host's: nothing of it may run beside what comes next.
+async fn end_what_is_left(dir: &Path, record: &HandleRecord) {
+    if let Err(error) = tink_oci::stop(dir, Duration::ZERO).await {
+        tracing::warn!(
+            container = record.container,
+            reason = chain(&error),
+            "something of a lost container may run on"
+        );
+    }
+}
+
+/// What its result does not say.
+fn warn_of(exit: &tink_oci::ExitStatus, record: &HandleRecord) {
+    let container = record.container.as_str();
+    if exit.unkillable > 0 {
+        tracing::warn!(container, processes = exit.unkillable, "processes do not die");
+    }
+    let log = &exit.log;
+    if log.dropped_lines > 0 {
+        // Its log may have no room for a word of it, either.
+        let (lines, bytes) = (log.dropped_lines, log.dropped_bytes);
+        tracing::warn!(container, lines, bytes, "this much of the output was lost, since the disk was full or failed");
     }
 }
 

@@ -74,8 +74,8 @@ impl EmbeddedRuntime {
         }
         let mut prepared = self.prepare(&spec, id, &dir).await?;
         prepared.wanted.log = LogLimits { bytes_max: LOG_BYTES_MAX };
-        self.run(prepared, id, images).await?;
-        Ok(true)
+        // Without an effect where another start of it was quicker.
+        self.run(prepared, id, images).await
     }
 
     /// Removes detached containers that ended long ago. One that cannot be removed is named in the log.

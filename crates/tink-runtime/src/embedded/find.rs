@@ -7,8 +7,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use tink_oci::{Status, StatusError};
+
 use super::translate::container_id;
-use super::{EmbeddedRuntime, NAME};
+use super::{EmbeddedRuntime, NAME, chain};
 use crate::{ContainerSpec, HandleRecord, Identity, Operation, RuntimeError};
 
 /// In a container's state directory, beside what `tink-oci` keeps there.
@@ -41,18 +43,23 @@ impl Owner {
 
 impl EmbeddedRuntime {
     pub(super) async fn find_container(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
-        let id = container_id(&identity.container_name());
+        let name = identity.container_name();
+        let id = container_id(&name);
         let dir = self.dir(&id);
         let Some(owner) = Owner::read(&dir).filter(|owner| owner.identity.is_same_run(identity)) else {
             return Ok(None);
         };
-        // A directory of a start that did not get as far as the program is nothing to wait for.
-        match tink_oci::Record::load(&dir) {
-            Ok(Some(_)) => Ok(Some(record(id, &owner.identity))),
-            Ok(None) => Ok(None),
-            Err(error) => {
-                Err(RuntimeError::permanent(Operation::Recover, identity.container_name(), super::chain(&error)))
-            }
+        let launched = match tink_oci::status(&dir) {
+            // Whoever wants to end it must know of it before its program runs: that may be any moment.
+            Ok(Status::Starting | Status::Running(_)) => Ok(true),
+            // A directory of a start that did not get as far as the program is nothing to wait for.
+            Ok(Status::Exited(_) | Status::Gone) => tink_oci::Record::load(&dir).map(|record| record.is_some()),
+            Err(StatusError::Record(error)) => Err(error),
+            Err(error) => return Err(RuntimeError::transient(Operation::Recover, name, chain(&error))),
+        };
+        match launched {
+            Ok(launched) => Ok(launched.then(|| record(id, &owner.identity))),
+            Err(error) => Err(RuntimeError::permanent(Operation::Recover, name, chain(&error))),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tink_image::Image;
-use tink_oci::{LaunchError, Spec, Status};
+use tink_oci::{Claim, LaunchError, Spec, Status};
 use tink_workflow::ImageRef;
 
 use super::find::{Owner, record};
@@ -34,7 +34,10 @@ impl EmbeddedRuntime {
         let owner = Owner { identity: spec.identity.clone(), container: Some(resolved(spec, &prepared)) };
         claim(&dir, &owner)
             .map_err(|error| RuntimeError::transient(Operation::Start, &name, format!("{}: {error}", dir.display())))?;
-        self.run(prepared, &name, Vec::new()).await?;
+        if !self.run(prepared, &name, Vec::new()).await? {
+            let reason = "another start of it is under way".to_owned();
+            return Err(RuntimeError::transient(Operation::Start, &name, reason));
+        }
         Ok(record(id, &spec.identity))
     }
 
@@ -59,15 +62,30 @@ impl EmbeddedRuntime {
         })
     }
 
-    /// Launches what is prepared, in a directory that is claimed. `images` are kept by the server of its socket, if it
-    /// has one.
-    pub(super) async fn run(&self, prepared: Prepared, name: &str, images: Vec<ImageRef>) -> Result<(), RuntimeError> {
+    /// Launches what is prepared, in its directory; `false` if another launch has that already. `images` are kept by the
+    /// server of its socket, if it has one.
+    pub(super) async fn run(
+        &self,
+        prepared: Prepared,
+        name: &str,
+        images: Vec<ImageRef>,
+    ) -> Result<bool, RuntimeError> {
         let Prepared { wanted, has_socket, image } = prepared;
-        let dir = wanted.dir.clone();
+        let (dir, id) = (wanted.dir.clone(), wanted.id.clone());
+        let claim = match Claim::take(wanted) {
+            Ok(claim) => claim,
+            // What runs there is not ours to remove.
+            Err(LaunchError::Exists { .. }) => return Ok(false),
+            Err(error) => {
+                self.remove_unstarted(&dir, name).await;
+                return Err(start_error(&error, name));
+            }
+        };
         let serving = if has_socket {
-            match socket::start(&dir, Setup::new(&wanted.id, images, &self.options)).await {
+            match socket::start(&dir, Setup::new(&id, images, &self.options)).await {
                 Ok(serving) => Some(serving),
                 Err(error) => {
+                    drop(claim);
                     self.remove_unstarted(&dir, name).await;
                     let reason = format!("the engine's socket cannot be served to it: {error}");
                     return Err(RuntimeError::transient(Operation::Start, name, reason));
@@ -76,13 +94,13 @@ impl EmbeddedRuntime {
         } else {
             None
         };
-        let launched = tink_oci::launch(wanted).await;
+        let launched = claim.launch().await;
         // The server of the socket looks after the container from now on.
         drop(serving);
         // The shim holds the layers by now, for as long as the container runs.
         drop(image);
         let error = match launched {
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(true),
             Err(error) => error,
         };
         if !matches!(error, LaunchError::Interrupted { .. }) {

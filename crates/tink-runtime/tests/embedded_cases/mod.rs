@@ -12,8 +12,8 @@ use tink_runtime::{EmbeddedRuntime, Options, Progress, PullOutcome, RegistryCred
 use crate::Test;
 use crate::contract::{Bench, image, shell, within};
 use socket::{
-    a_container_is_told_about_itself_and_others_are_refused, detached_containers_are_bounded,
-    the_socket_lives_as_long_as_its_container,
+    a_container_is_told_about_itself_and_others_are_refused, a_container_that_is_started_twice_at_once_runs_once,
+    detached_containers_are_bounded, the_socket_lives_as_long_as_its_container,
 };
 
 macro_rules! table {
@@ -30,7 +30,9 @@ pub const ALL: &[Test] = table! {
     a_program_that_writes_without_a_newline_is_heard_at_once
     a_container_is_told_about_itself_and_others_are_refused
     the_socket_lives_as_long_as_its_container
+    a_container_that_is_started_twice_at_once_runs_once
     detached_containers_are_bounded
+    a_start_that_is_given_up_is_found_and_can_be_stopped
 };
 
 async fn what_cannot_be_had_is_refused_by_name(bench: &Bench, _state: &Path) {
@@ -131,4 +133,29 @@ async fn a_program_that_writes_without_a_newline_is_heard_at_once(bench: &Bench,
     let record = bench.start(&shell(r"printf '\r10 %%\r20 %%\r'; sleep 1000")).await;
     bench.tail(&record).line("10 %").await;
     bench.remove(&record).await;
+}
+
+/// As after an action's timeout: the start is given up when a shim has just begun to build the container, or before.
+async fn a_start_that_is_given_up_is_found_and_can_be_stopped(bench: &Bench, state: &Path) {
+    for _ in 0..8 {
+        let spec = shell("sleep 1000");
+        let dir = state.join("containers").join(spec.identity.container_name());
+        {
+            let start = bench.runtime.start(&spec);
+            tokio::pin!(start);
+            while !matches!(tink_oci::status(&dir), Ok(tink_oci::Status::Starting)) {
+                tokio::select! {
+                    biased;
+                    started = &mut start => panic!("it started unseen: {started:?}"),
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+        }
+        let record = within(bench.runtime.find(&spec.identity)).await.expect("an answer").expect("it is found");
+        within(bench.runtime.stop(&record, Duration::ZERO)).await.expect("it is stopped");
+        let status = tink_oci::status(&dir).expect("a status");
+        assert!(matches!(status, tink_oci::Status::Exited(_)), "{status:?}");
+        bench.remove(&record).await;
+        assert_eq!(within(bench.runtime.find(&spec.identity)).await.expect("an answer"), None);
+    }
 }

@@ -116,6 +116,23 @@ pub async fn the_socket_lives_as_long_as_its_container(bench: &Bench, state: &Pa
     served.remove(bench).await;
 }
 
+pub async fn a_container_that_is_started_twice_at_once_runs_once(bench: &Bench, state: &Path) {
+    let served = serve(bench, state, "twice").await;
+    for _ in 0..4 {
+        let id = served.create("sleep 1000").await.expect("it is created");
+        let start = || served.client.start_container(&id, None::<StartContainerOptions>);
+        let (first, second, third) = tokio::join!(start(), start(), start());
+        assert!(first.is_ok() && second.is_ok() && third.is_ok(), "{first:?} {second:?} {third:?}");
+        // One that another start found may be a moment from running.
+        let status = || tink_oci::status(&served.containers.join(&id)).expect("a status");
+        while status() == tink_oci::Status::Starting {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(status(), tink_oci::Status::Running(_)), "{:?}", status());
+    }
+    served.remove(bench).await;
+}
+
 pub async fn detached_containers_are_bounded(bench: &Bench, state: &Path) {
     let served = serve(bench, state, "many").await;
     for _ in 0..6 {

@@ -72,6 +72,8 @@ impl Server {
         let images = setup.images.iter().filter_map(|image| runtime.store.get(image).ok().flatten()).collect();
         let bound = File::open(&dir).and_then(|directory| {
             let path = short_path(&directory);
+            // Left by a start that was given up; whoever starts us holds the directory alone.
+            let _ = std::fs::remove_file(&path);
             let listener = UnixListener::bind(&path)?;
             // Programs in the container need not be root; the directory is closed to everybody else.
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
