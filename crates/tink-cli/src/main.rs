@@ -29,6 +29,10 @@ fn main() -> ExitCode {
     if let Command::Action { args } = &cli.command {
         return action::run(args);
     }
+    // Still one thread: process 1 of a container keeps us, who are a child of it.
+    if let Some(code) = tink_runtime::keep_if_first_process() {
+        return code;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
