@@ -34,6 +34,10 @@ pub struct Spec {
     pub tty: bool,
     /// What of the host is mounted where.
     pub volumes: Vec<Volume>,
+    /// The directory (absolute) below which missing sources of volumes are made where the host's own place for them is
+    /// read-only, each under its path; without one such a source fails the start.
+    #[serde(default)]
+    pub stand_ins: Option<PathBuf>,
     /// The network the container sees.
     pub network: Network,
     /// The processes the container sees.
@@ -62,6 +66,7 @@ impl Spec {
             hostname: None,
             tty: false,
             volumes: Vec::new(),
+            stand_ins: None,
             network: Network::Host,
             pid: PidNamespace::Private,
             dns: Dns::Host,
@@ -83,7 +88,9 @@ impl Spec {
         if self.args.is_empty() {
             return Err(SpecError::NoProgram);
         }
-        for (field, path) in std::iter::once(("dir", &self.dir)).chain(self.layers.iter().map(|l| ("layers", l))) {
+        let layers = self.layers.iter().map(|layer| ("layers", layer));
+        let stand_ins = self.stand_ins.iter().map(|path| ("stand_ins", path));
+        for (field, path) in std::iter::once(("dir", &self.dir)).chain(layers).chain(stand_ins) {
             if !path.is_absolute() {
                 return Err(SpecError::Relative { field, path: path.clone() });
             }

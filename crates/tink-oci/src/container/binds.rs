@@ -1,27 +1,28 @@
 //! Volumes: host paths bound into the container.
 
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstatvfs, open};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_bind, mount_bind_recursive, mount_remount};
 
-use super::mounts::mount_point;
+use super::mounts::{mount_point, plain};
 use super::root::{Missing, Root, is_dir};
 use crate::failure::{Doing, StartFailure};
 use crate::volume::Volume;
 
 /// Binds a volume, making whatever is missing on either side: a missing source becomes a directory, as with Docker.
-pub(super) fn mount_volume(volume: &Volume, root: &Root) -> Result<(), StartFailure> {
+pub(super) fn mount_volume(volume: &Volume, stand_ins: Option<&Path>, root: &Root) -> Result<(), StartFailure> {
     let Some(source) = &volume.source else {
         let what = || format!("make the directory {} in the container", volume.target.display());
         return root.make_dir(&volume.target).doing(what);
     };
     let what = || format!("bind {} on {}", source.display(), volume.target.display());
-    let from =
-        open_source(source).doing(|| format!("open {} to bind it on {}", source.display(), volume.target.display()))?;
+    let from = open_source(source, stand_ins)
+        .doing(|| format!("open {} to bind it on {}", source.display(), volume.target.display()))?;
     let missing = if is_dir(&from).doing(what)? { Missing::Directory } else { Missing::File };
     let to = root.locate(&volume.target, missing).doing(what)?;
     if is_dir(&to).doing(what)? != (missing == Missing::Directory) {
@@ -44,15 +45,37 @@ pub(super) fn mount_volume(volume: &Volume, root: &Root) -> Result<(), StartFail
     Ok(())
 }
 
-fn open_source(source: &Path) -> std::io::Result<OwnedFd> {
+fn open_source(source: &Path, stand_ins: Option<&Path>) -> std::io::Result<OwnedFd> {
     match open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
-        Err(Errno::NOENT) => {
-            // The mode is said: the container's init has no umask, and the directory stays on the host.
-            std::fs::DirBuilder::new().recursive(true).mode(0o755).create(source)?;
-            Ok(open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
-        }
+        Err(Errno::NOENT) => match (make_source(source), stand_ins) {
+            (Ok(()), _) => open_made(source),
+            // HookOS has a root that nobody can write to.
+            (Err(error), Some(stand_ins)) if error.raw_os_error() == Some(Errno::ROFS.raw_os_error()) => {
+                let stand_in = stand_in(source, stand_ins);
+                let _ = writeln!(std::io::stderr(), "{} is read-only: took {}", source.display(), stand_in.display());
+                make_source(&stand_in)?;
+                open_made(&stand_in)
+            }
+            (Err(error), _) => Err(error),
+        },
         opened => Ok(opened?),
     }
+}
+
+/// The mode is said: the container's init has no umask, and the directory stays on the host.
+fn make_source(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
+}
+
+fn open_made(path: &Path) -> std::io::Result<OwnedFd> {
+    Ok(open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Where a source is that the host has no place for: the same for every container, so that one finds what another left,
+/// and inside each other as the sources are.
+fn stand_in(source: &Path, stand_ins: &Path) -> PathBuf {
+    let source = plain(source);
+    stand_ins.join(source.strip_prefix("/").unwrap_or(&source))
 }
 
 /// A remount sets all flags of the mount: those it has must be said again.
@@ -67,4 +90,20 @@ fn kept_flags(fd: &OwnedFd) -> std::io::Result<MountFlags> {
         (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
     ];
     Ok(pairs.iter().filter(|(is, _)| has.contains(*is)).fold(MountFlags::empty(), |flags, (_, flag)| flags | *flag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stand_in_is_below_its_directory_however_the_source_is_written() {
+        for (source, wanted) in [
+            ("/statedir", "/state/volumes/statedir"),
+            ("/a/../../b/./c/", "/state/volumes/b/c"),
+            ("/../..", "/state/volumes/"),
+        ] {
+            assert_eq!(stand_in(Path::new(source), Path::new("/state/volumes")), Path::new(wanted), "{source}");
+        }
+    }
 }

@@ -61,7 +61,7 @@ pub(super) fn mount_all(spec: &Spec, root: &Root) -> Result<(), StartFailure> {
     for planned in plan(&spec.volumes) {
         match planned {
             Planned::Standard(standard) => mount_standard(standard, root)?,
-            Planned::Volume(volume) => binds::mount_volume(volume, root)?,
+            Planned::Volume(volume) => binds::mount_volume(volume, spec.stand_ins.as_deref(), root)?,
         }
     }
     Ok(())
@@ -85,7 +85,7 @@ fn depth(path: &Path) -> usize {
 }
 
 /// The path without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
+pub(super) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::from("/");
     for part in path.components() {
         match part {

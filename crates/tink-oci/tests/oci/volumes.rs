@@ -41,6 +41,32 @@ async fn a_missing_source_becomes_a_directory() {
     assert!(source.join("x").is_file());
 }
 
+/// As on HookOS, whose root is read-only.
+#[tokio::test]
+async fn a_source_that_the_host_has_no_place_for_is_made_elsewhere_and_shared() {
+    let mut trial = Trial::shell("cat /state/x /state/deep/y 2>/dev/null; echo x > /state/x; echo y > /deep/y");
+    let host = trial.host_dir();
+    let (read_only, stand_ins) = (host.join("read-only"), host.join("stand-ins"));
+    std::fs::create_dir(&read_only).unwrap();
+    let _mounted = Mounted::tmpfs(&read_only, "ro");
+    trial.spec.volumes = vec![
+        Volume::bind(read_only.join("statedir"), "/state"),
+        Volume::bind(read_only.join("./statedir/deep"), "/deep"),
+    ];
+    let (code, message) = trial.try_launch().unwrap_err();
+    assert_eq!(code, 125, "{message}");
+    assert!(message.contains("Read-only file system"), "{message}");
+    tink_oci::remove(trial.dir()).await.unwrap();
+
+    trial.spec.stand_ins = Some(stand_ins.clone());
+    assert_eq!(trial.output().await, "");
+    assert!(trial.shim_log().contains("read-only"), "{}", trial.shim_log());
+    tink_oci::remove(trial.dir()).await.unwrap();
+    assert_eq!(trial.output().await, "x\ny", "what another container left is gone");
+    let made = stand_ins.join(read_only.strip_prefix("/").unwrap()).join("statedir");
+    assert_eq!(std::fs::read_to_string(made.join("deep/y")).unwrap(), "y\n");
+}
+
 #[tokio::test]
 async fn a_file_is_bound_on_a_file_that_is_made_for_it() {
     let mut trial = Trial::shell("cat /deep/down/file; echo more >> /deep/down/file");

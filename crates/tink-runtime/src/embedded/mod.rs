@@ -3,6 +3,7 @@
 //! ```text
 //! <state_dir>/images/                the image store
 //! <state_dir>/containers/<id>/       one container: what tink-oci keeps, and identity.json
+//! <state_dir>/volumes/<path>/        sources of volumes that the host, whose root is read-only, has no place for
 //! ```
 //!
 //! A container's id is its name, so the same run finds itself again by its identity alone. Whoever uses this must call

@@ -47,6 +47,7 @@ impl EmbeddedRuntime {
         let image = self.image(spec, &name).await?;
         let mut wanted = translate(spec, id, dir, image.layers.clone(), &image.config.config)
             .map_err(|reason| RuntimeError::permanent(Operation::Start, &name, reason))?;
+        wanted.stand_ins = Some(self.options.state_dir.join("volumes"));
         let has_socket = socket::place(&mut wanted, &self.options.docker_socket).await;
         Ok(Prepared { wanted, has_socket, image })
     }
