@@ -163,9 +163,10 @@ pub enum Dns {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Upper {
-    /// The state directory, or a tmpfs of its own where that lies on a file system that overlayfs cannot write to.
+    /// The state directory, or a tmpfs of its own, bounded by half of the memory that is available at the start, where that
+    /// lies on a file system that overlayfs cannot write to.
     Auto,
-    /// A tmpfs of its own with at most this many bytes; half of the memory if absent.
+    /// A tmpfs of its own with at most this many bytes; half of the memory that is available at the start if absent.
     Tmpfs {
         /// The tmpfs's size limit in bytes.
         size_bytes: Option<u64>,

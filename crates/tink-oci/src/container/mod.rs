@@ -7,6 +7,7 @@ mod environment;
 mod files;
 mod limits;
 mod loopback;
+mod memory;
 mod mounts;
 mod pivot;
 mod program;

@@ -8,8 +8,8 @@ use rustix::fs::{Mode, OFlags, open, statfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_bind};
 
-use super::Root;
 use super::copy::copy_layers;
+use super::{Root, memory};
 use crate::failure::{Doing, StartFailure};
 use crate::spec::{Spec, Upper};
 
@@ -124,9 +124,10 @@ fn writable_base(spec: &Spec, on_disk: bool) -> Result<PathBuf, StartFailure> {
     }
     let ram = make_dir(&spec.dir, RAM_DIR)?;
     let size = match spec.upper {
-        Upper::Tmpfs { size_bytes: Some(size) } => format!(",size={size}"),
-        Upper::Auto | Upper::Tmpfs { size_bytes: None } => String::new(),
+        Upper::Tmpfs { size_bytes: Some(size) } => Some(size),
+        Upper::Auto | Upper::Tmpfs { size_bytes: None } => memory::half_of_available(),
     };
+    let size = size.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
     let options = std::ffi::CString::new(format!("mode=0755{size}")).doing(|| "name the tmpfs's size".to_owned())?;
     mount("tmpfs", &ram, "tmpfs", MountFlags::empty(), Some(options.as_c_str()))
         .doing(|| format!("mount a tmpfs for the container's writes on {}", ram.display()))?;

@@ -45,6 +45,19 @@ async fn a_container_runs_with_its_state_on_an_overlay() {
     drop(works_below(place.path()).await);
 }
 
+/// The kernel's default, half of all there is, is more than may be left, and is granted to every container anew.
+#[tokio::test]
+async fn what_a_container_may_write_to_memory_is_less_than_half_of_it() {
+    let place = tempfile::tempdir().unwrap();
+    let _mounted = Mounted::new(place.path(), &["-t", "ramfs", "none"]);
+    let mut trial = Trial::below(place.path());
+    trial.script("df -k / | tail -1 | awk '{print $2}'; awk '/MemTotal/ {print $2}' /proc/meminfo");
+    let text = trial.output().await;
+    let (size, total) = text.split_once('\n').unwrap();
+    let [size, total] = [size, total].map(|kib| kib.parse::<u64>().unwrap());
+    assert!(size > 1024 && size < total / 2, "{size} of {total} KiB");
+}
+
 #[tokio::test]
 async fn writes_can_be_sent_to_memory_with_a_bound() {
     let mut trial = Trial::shell(
