@@ -84,6 +84,11 @@ fn depth(path: &Path) -> usize {
     path.components().filter(|part| matches!(part, Component::Normal(_))).count()
 }
 
+/// Whether the container's `/dev` is its own: no volume is in its place.
+pub(super) fn has_own_dev(volumes: &[Volume]) -> bool {
+    !volumes.iter().any(|volume| Path::new("/dev").starts_with(plain(&volume.target)))
+}
+
 /// The path without `.` and `..`.
 pub(super) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::from("/");
@@ -177,6 +182,8 @@ mod tests {
 
     #[test]
     fn a_volume_below_dev_leaves_the_standard_dev() {
-        assert!(targets(&[Volume::bind("/dev/sda", "/dev/sda")]).contains(&"tmpfs /dev".to_owned()));
+        let below = [Volume::bind("/dev/sda", "/dev/sda")];
+        assert!(targets(&below).contains(&"tmpfs /dev".to_owned()) && has_own_dev(&below));
+        assert!(!has_own_dev(&[Volume::bind("/dev", "/x/../dev/")]));
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn become_program(
     limits::set_limits();
     let null = File::open("/dev/null").doing(|| "open /dev/null".to_owned())?;
     pivot::enter(&rootfs)?;
-    streams.set(&null, &user)?;
+    streams.set(&null, &user, mounts::has_own_dev(&spec.volumes))?;
     sys::default_signals().doing(|| "reset the signals".to_owned())?;
     gate.pass()?;
     program::run(&spec.args, &spec.cwd, &user, &environment, die_with_shim)

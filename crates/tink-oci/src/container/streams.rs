@@ -38,8 +38,8 @@ pub(crate) enum Streams {
 
 impl Streams {
     /// Sets them. Called inside the container, so that its own devices are what the program has; `null` is for one that
-    /// has none.
-    pub(super) fn set(&self, null: &File, user: &User) -> Result<(), StartFailure> {
+    /// has none. In a `/dev` that is not the container's own nothing is made.
+    pub(super) fn set(&self, null: &File, user: &User, own_dev: bool) -> Result<(), StartFailure> {
         let what = || "set the standard streams".to_owned();
         match self {
             Self::Pipes { out, err } => {
@@ -53,7 +53,9 @@ impl Streams {
                 let (control, line) = open_terminal()?;
                 // The user's own to open again by its name.
                 fchown(&line, Some(Uid::from_raw(user.uid)), None).doing(what)?;
-                show_as_console(&control);
+                if own_dev {
+                    show_as_console(&control);
+                }
                 take_terminal(&line)?;
                 send_terminal(shim, &control).doing(|| "hand the terminal to the shim".to_owned())
             }
@@ -80,7 +82,7 @@ pub(crate) fn take_terminal(line: &OwnedFd) -> Result<(), StartFailure> {
     dup2_stdin(line).and_then(|()| dup2_stdout(line)).and_then(|()| dup2_stderr(line)).doing(what)
 }
 
-/// Where the container's `/dev` is its own, its console is its terminal. Best effort.
+/// The console of a container whose `/dev` is its own is its terminal. Best effort.
 fn show_as_console(control: &OwnedFd) {
     if Path::new(CONSOLE).exists() {
         return;

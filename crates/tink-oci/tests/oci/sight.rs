@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use tink_oci::{Dns, Network, PidNamespace, Spec};
+use tink_oci::{Dns, Network, PidNamespace, Spec, Volume};
 
-use crate::support::{Trial, host_shell};
+use crate::support::{Mounted, Trial, host_shell};
 
 /// The value of a line of `/proc/<pid>/status`.
 fn field<'a>(status: &'a str, name: &str) -> &'a str {
@@ -205,4 +205,24 @@ async fn the_specification_on_disk_is_for_root_alone() {
     let spec: Spec = serde_json::from_slice(&std::fs::read(trial.dir().join("spec.json")).unwrap()).unwrap();
     assert_eq!(spec, trial.spec);
     assert!(Path::new(trial.dir()).is_absolute());
+}
+
+/// A host whose `/dev` has no console, as in a container of an engine.
+#[tokio::test]
+async fn a_terminal_leaves_nothing_in_a_dev_of_the_hosts() {
+    for (own, console) in [(false, "none"), (true, "a terminal")] {
+        let mut trial = Trial::shell("test -t 0 && if test -c /dev/console; then echo a terminal; else echo none; fi");
+        let dev = trial.host_dir().join("dev");
+        std::fs::create_dir(&dev).unwrap();
+        let _mounted = Mounted::tmpfs(&dev, "");
+        let place = dev.display();
+        host_shell(&format!("mknod {place}/null c 1 3; mkdir {place}/pts; ln -s pts/ptmx {place}/ptmx"));
+        let _terminals = Mounted::new(&dev.join("pts"), &["-t", "devpts", "-o", "newinstance,ptmxmode=0666", "none"]);
+        trial.spec.tty = true;
+        if !own {
+            trial.spec.volumes = vec![Volume::bind(&dev, "/dev")];
+        }
+        assert_eq!(trial.output().await.trim_end(), console);
+        assert!(!dev.join("console").exists(), "the host's /dev was written to");
+    }
 }
