@@ -32,6 +32,9 @@ pub struct Spec {
     /// Whether the program gets a terminal; its output is then one stream, the standard output.
     #[serde(default)]
     pub tty: bool,
+    /// The number of the signal that asks the program to end; SIGTERM if absent, or if it is none that can be sent.
+    #[serde(default)]
+    pub stop_signal: Option<i32>,
     /// What of the host is mounted where.
     pub volumes: Vec<Volume>,
     /// The directory (absolute) below which missing sources of volumes are made where the host's own place for them is
@@ -65,6 +68,7 @@ impl Spec {
             user: None,
             hostname: None,
             tty: false,
+            stop_signal: None,
             volumes: Vec::new(),
             stand_ins: None,
             network: Network::Host,
@@ -74,6 +78,12 @@ impl Spec {
             upper: Upper::Auto,
             log: LogLimits::default(),
         }
+    }
+
+    /// What was asked for of the container in a state directory. `None` when there is none, or it was lost.
+    pub(crate) fn load(dir: &Path) -> Option<Self> {
+        let bytes = std::fs::read(dir.join(SPEC_FILE)).ok()?;
+        serde_json::from_slice(&bytes).ok()
     }
 
     /// Checks what can be checked without touching the system.

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::boot::boot_id;
 use crate::members;
 use crate::record::Record;
+use crate::spec::Spec;
 use crate::status::{Status, StatusError, WaitError, status, wait};
 
 /// How long everything may take to die of SIGKILL. The shim itself gives up on stuck processes after ten seconds.
@@ -18,9 +19,9 @@ const KILL_DEADLINE: Duration = Duration::from_secs(15);
 /// Says that the program of a container that is being built must not start.
 const STOP_FILE: &str = "stop";
 
-/// Stops a container: SIGTERM to its program, and after `grace` SIGKILL to everything in it, whatever process group or
-/// session it went to. One that is being built is never let run. Ok when it has ended already. When this returns, its exit
-/// (if it had any) can be read.
+/// Stops a container: SIGTERM, or the signal that its specification names, to its program, and after `grace` SIGKILL to
+/// everything in it, whatever process group or session it went to. One that is being built is never let run. Ok when it
+/// has ended already. When this returns, its exit (if it had any) can be read.
 ///
 /// # Errors
 /// Something did not die within 15 seconds of SIGKILL, or the container cannot be looked at.
@@ -35,7 +36,7 @@ pub async fn stop(dir: &Path, grace: Duration) -> Result<(), StopError> {
             None => return Err(StopError::Building { dir: dir.to_owned() }),
         },
     };
-    record.init.signal(Signal::TERM).map_err(|source| StopError::Signal { id: record.id.clone(), source })?;
+    record.init.signal(asking(dir)).map_err(|source| StopError::Signal { id: record.id.clone(), source })?;
     if ended_within(dir, grace).await? {
         return Ok(());
     }
@@ -57,6 +58,11 @@ fn forbid(dir: &Path) -> Result<Option<Record>, StopError> {
 /// Whether the program must not start.
 pub(crate) fn is_stopped(dir: &Path) -> bool {
     dir.join(STOP_FILE).exists()
+}
+
+/// The signal that asks the program to end.
+fn asking(dir: &Path) -> Signal {
+    Spec::load(dir).and_then(|spec| spec.stop_signal).and_then(Signal::from_named_raw).unwrap_or(Signal::TERM)
 }
 
 /// SIGKILL to everything.

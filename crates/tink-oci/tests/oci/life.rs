@@ -43,6 +43,21 @@ async fn stop_ends_a_program_that_listens_with_its_own_exit_code() {
 }
 
 #[tokio::test]
+async fn stop_sends_the_signal_that_the_specification_names() {
+    let mut trial =
+        Trial::shell("trap 'exit 9' QUIT; trap 'exit 8' TERM; echo up; while :; do sleep 1000 & wait; done");
+    for (signal, code) in [(Some(3), 9), (Some(0), 8), (None, 8)] {
+        trial.spec.stop_signal = signal;
+        trial.launch();
+        trial.printed("up").await;
+        stop(trial.dir(), Duration::from_secs(60)).await.unwrap();
+        let Status::Exited(exit) = status(trial.dir()).unwrap() else { panic!("not exited") };
+        assert_eq!(exit.code(), code, "{signal:?}");
+        tink_oci::remove(trial.dir()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn stop_kills_a_program_that_does_not_listen() {
     for pid in [PidNamespace::Private, PidNamespace::Host] {
         let mut trial = Trial::shell("trap '' TERM; echo up; while :; do sleep 1000; done");
