@@ -42,7 +42,26 @@ pub(super) fn translate(
     wanted.pid = if asked.host_pid { PidNamespace::Host } else { PidNamespace::Private };
     wanted.network = if asked.host_network { Network::Host } else { Network::Isolated };
     wanted.tty = spec.tty;
+    wanted.stop_signal = stop_signal(&config.stop_signal);
     Ok(wanted)
+}
+
+/// The number of the signal that the image wants to be stopped with. One that is not known, or is a real-time signal, is
+/// SIGTERM, as none is.
+fn stop_signal(name: &str) -> Option<i32> {
+    let number = match name.strip_prefix("SIG").unwrap_or(name) {
+        "HUP" => 1,
+        "INT" => 2,
+        "QUIT" => 3,
+        "KILL" => 9,
+        "USR1" => 10,
+        "USR2" => 12,
+        "TERM" => 15,
+        "WINCH" => 28,
+        "PWR" => 30,
+        number => number.parse().ok()?,
+    };
+    (1..=31).contains(&number).then_some(number)
 }
 
 #[cfg(test)]
@@ -76,6 +95,21 @@ mod tests {
         assert_eq!((spec.cwd.as_str(), spec.user.as_deref()), ("/srv", Some("1000:1000")));
         assert_eq!((spec.pid, spec.network), (PidNamespace::Private, Network::Host));
         spec.check().unwrap();
+    }
+
+    #[test]
+    fn the_image_says_by_which_signal_it_is_stopped() {
+        for (name, number) in [
+            ("SIGQUIT", Some(3)),
+            ("INT", Some(2)),
+            ("15", Some(15)),
+            ("", None),
+            ("SIGRTMIN+3", None),
+            ("64", None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(stop_signal(name), number, "{name}");
+        }
     }
 
     #[test]
