@@ -12,6 +12,9 @@ use crate::wanted::Wanted;
 /// What a container id may have at most: it names a cgroup, too.
 const ID_BYTES_MAX: usize = 128;
 
+/// The last part of the names of images that start another kernel.
+const KEXEC: &str = "kexec";
+
 /// The container's id: its name, shortened in the middle where the action's name is very long.
 pub(super) fn container_id(name: &str) -> String {
     if name.len() <= ID_BYTES_MAX {
@@ -33,6 +36,9 @@ pub(super) fn translate(
     config: &ProcessConfig,
 ) -> Result<Spec, String> {
     let asked = Wanted::read(spec, config, NAME)?;
+    if asked.host_pid && !tink_oci::in_initial_pid_namespace() {
+        host_pid_of_a_container(spec)?;
+    }
     let mut wanted = Spec::new(id, dir, layers);
     wanted.args = asked.args;
     wanted.env = [config.env.as_slice(), &spec.environment].concat();
@@ -62,6 +68,25 @@ fn stop_signal(name: &str) -> Option<i32> {
         number => number.parse().ok()?,
     };
     (1..=31).contains(&number).then_some(number)
+}
+
+/// What `pid: host` means to a worker in a PID namespace of its own, as in a container of an engine: its own one. Most
+/// actions that ask for it do not need the machine's, so that this is only said; what can do nothing else is refused.
+fn host_pid_of_a_container(spec: &ContainerSpec) -> Result<(), String> {
+    // Its last call fails outside of the machine's namespace, and it does not look at that.
+    if spec.image.repository().rsplit('/').next() == Some(KEXEC) {
+        return Err(format!(
+            "the machine's PID namespace is not to be had, without which {} does nothing: this worker has a namespace of \
+             its own; start it with `--pid host` or give it the engine's socket",
+            spec.image
+        ));
+    }
+    tracing::warn!(
+        container = spec.identity.container_name(),
+        "`pid: host` gives the action the worker's PID namespace, which is not the machine's: it does not see the \
+         machine's processes, and kexec, reboot and signals to process 1 do not reach the machine"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -110,6 +135,14 @@ mod tests {
         ] {
             assert_eq!(stop_signal(name), number, "{name}");
         }
+    }
+
+    #[test]
+    fn kexec_is_refused_where_it_could_do_nothing_and_others_are_not() {
+        let of = |image: &str| ContainerSpec { image: tink_workflow::ImageRef::parse(image).unwrap(), ..action() };
+        let error = host_pid_of_a_container(&of("quay.io/tinkerbell/actions/kexec:v1")).unwrap_err();
+        assert!(error.contains("actions/kexec:v1") && error.contains("--pid host"), "{error}");
+        host_pid_of_a_container(&of("quay.io/tinkerbell/actions/image2disk:v1")).unwrap();
     }
 
     #[test]
