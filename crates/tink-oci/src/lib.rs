@@ -72,7 +72,7 @@ pub use log::{LineEnd, LogError, LogItem, LogLine, LogReader, Stream};
 pub use loop_device::LoopDevice;
 pub use process::ProcessId;
 pub use record::{Record, RecordError};
-pub use remove::{RemoveError, remove};
+pub use remove::{RemoveError, remove, remove_layer};
 pub use shim::shim_main_if_asked;
 pub use spec::{Dns, LogLimits, Network, PidNamespace, Spec, SpecError, Upper};
 pub use status::{Status, StatusError, WaitError, status, wait};

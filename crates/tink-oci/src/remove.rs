@@ -10,8 +10,10 @@ use rustix::mount::{UnmountFlags, unmount};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::boot::boot_id;
+use crate::container::{UPPER_DIR, WORK_DIR};
 use crate::record::Record;
-use crate::spec::{SPEC_FILE, Spec};
+use crate::spec::Spec;
 use crate::status::{LOCK_FILE, is_locked};
 use crate::stop::{StopError, stop};
 use crate::{cgroup, mountinfo};
@@ -42,6 +44,24 @@ pub async fn remove(dir: &Path) -> Result<(), RemoveError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(removing(error)),
         _ => Ok(()),
     }
+}
+
+/// Removes what a container wrote that is gone, killed or cut short by a reboot, and leaves what is known of it. Ok when
+/// nothing of it is there.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_layer(dir: &Path) -> Result<(), RemoveError> {
+    let mut result = Ok(());
+    for path in [UPPER_DIR, WORK_DIR].map(|name| dir.join(name)) {
+        match std::fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                result = Err(RemoveError::Directory { dir: path, source });
+            }
+            _ => {}
+        }
+    }
+    result
 }
 
 /// Waits for the shim, which cleans up for a moment after it wrote the exit: until its lock is free.
@@ -88,10 +108,11 @@ async fn remove_cgroups(dir: &Path, record: Option<&Record>) -> Result<(), Remov
 
 /// The cgroups of a container whose record is lost.
 fn cgroups_by_id(dir: &Path) -> Vec<PathBuf> {
-    let spec: Option<Spec> =
-        std::fs::read(dir.join(SPEC_FILE)).ok().and_then(|spec| serde_json::from_slice(&spec).ok());
     let hierarchies = cgroup::discover().unwrap_or_default();
-    spec.filter(|spec| spec.check().is_ok()).map(|spec| cgroup::paths(&hierarchies, &spec.id)).unwrap_or_default()
+    Spec::load(dir)
+        .filter(|spec| spec.check().is_ok())
+        .map(|spec| cgroup::paths(&hierarchies, &spec.id))
+        .unwrap_or_default()
 }
 
 /// Containers mount in a namespace of their own, so nothing should be here; but a directory with something mounted below

@@ -140,14 +140,14 @@ pub async fn select(choice: RuntimeChoice, options: &Options) -> Result<Selected
     let selected = match choice {
         RuntimeChoice::Docker => docker(options, "was asked for").await.map_err(unavailable)?,
         RuntimeChoice::Containerd => containerd(options, "was asked for").await.map_err(unavailable)?,
-        RuntimeChoice::Embedded => embedded(options, "it was asked for").map_err(unavailable)?,
+        RuntimeChoice::Embedded => embedded(options, "it was asked for").await.map_err(unavailable)?,
         RuntimeChoice::Auto => match docker_soon(options).await {
             Ok(selected) => selected,
             Err(docker) => match containerd(options, &format!("answers, no docker: {};", docker.reason())).await {
                 Ok(selected) => selected,
                 Err(error) => {
                     let why = format!("no docker: {}; no containerd: {}", docker.reason(), error.reason());
-                    embedded(options, &why).map_err(unavailable)?
+                    embedded(options, &why).await.map_err(unavailable)?
                 }
             },
         },
@@ -191,8 +191,10 @@ async fn containerd(options: &Options, why: &str) -> Result<Selected, RuntimeErr
     Ok(Selected { runtime: Arc::new(runtime), why })
 }
 
-fn embedded(options: &Options, why: &str) -> Result<Selected, RuntimeError> {
+async fn embedded(options: &Options, why: &str) -> Result<Selected, RuntimeError> {
     let runtime = EmbeddedRuntime::open(options)?;
+    // Before anything else is written: it may be what the disk is full of.
+    runtime.sweep_other_boots().await;
     let why = format!("the embedded runtime in {} ({why})", options.state_dir.display());
     Ok(Selected { runtime: Arc::new(runtime), why })
 }

@@ -1,12 +1,13 @@
 //! After the container: its cgroups go, its exit is written, its own layer goes.
 
+use std::error::Error;
+
 use jiff::Timestamp;
 use rustix::event::{Timespec, poll};
 
 use super::owner::{Owner, note};
 use crate::boot::{now, uptime_ms};
 use crate::cgroup;
-use crate::container::{UPPER_DIR, WORK_DIR};
 use crate::exit::{ExitStatus, Outcome};
 
 /// How often the exit is tried to be written, one second apart: a full disk may be emptied by then.
@@ -80,11 +81,7 @@ pub(super) fn settle(owner: &mut Owner) {
 
 /// Removes the container's own layer. Where it is in memory, it went with the container's mounts.
 fn remove_layer(owner: &Owner) {
-    for path in [UPPER_DIR, WORK_DIR].map(|name| owner.dir.join(name)) {
-        if let Err(error) = std::fs::remove_dir_all(&path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            note(&format!("failed to remove {}: {error}", path.display()));
-        }
+    if let Err(error) = crate::remove::remove_layer(&owner.dir) {
+        note(&format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default()));
     }
 }

@@ -104,11 +104,16 @@ impl EmbeddedRuntime {
         let entries = std::fs::read_dir(&self.containers).into_iter().flatten().flatten();
         let mut found: Vec<(String, PathBuf)> = entries
             .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-            .filter(|(id, _)| id.contains(MARK))
+            .filter(|(id, _)| is_detached(id))
             .collect();
         found.sort();
         found
     }
+}
+
+/// Whether the id is that of a detached container.
+pub(super) fn is_detached(id: &str) -> bool {
+    id.contains(MARK)
 }
 
 fn is_running(dir: &Path) -> bool {

@@ -34,6 +34,11 @@ impl Owner {
         std::fs::rename(partial, dir.join(FILE))
     }
 
+    /// Whether the directory is a container's of this runtime, even if what it says of it was lost.
+    pub(super) fn is_there(dir: &Path) -> bool {
+        dir.join(FILE).exists()
+    }
+
     /// `None` when there is none or it cannot be read: then it is nobody's.
     pub(super) fn read(dir: &Path) -> Option<Self> {
         let bytes = std::fs::read(dir.join(FILE)).ok()?;

@@ -19,6 +19,7 @@ mod image;
 mod logs;
 mod socket;
 mod start;
+mod sweep;
 mod translate;
 
 use std::fmt;

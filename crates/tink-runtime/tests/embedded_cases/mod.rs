@@ -2,12 +2,15 @@
 
 mod socket;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tink_e2e::{Registry, TestImage, TestRun};
 use tink_image::{Budget, Reclaimed, Store};
-use tink_runtime::{EmbeddedRuntime, Options, Progress, PullOutcome, RegistryCredentials, Runtime};
+use tink_runtime::{
+    EmbeddedRuntime, HandleRecord, Options, Progress, PullOutcome, Recovered, RegistryCredentials, Runtime,
+    RuntimeChoice, select,
+};
 
 use crate::Test;
 use crate::contract::{Bench, image, shell, within};
@@ -28,6 +31,7 @@ pub const ALL: &[Test] = table! {
     a_registry_that_is_down_is_transient_unless_the_image_is_here
     layers_of_a_running_container_stay_though_no_worker_lives
     a_program_that_writes_without_a_newline_is_heard_at_once
+    what_a_reboot_cut_short_is_swept_and_nothing_else
     a_container_is_told_about_itself_and_others_are_refused
     the_socket_lives_as_long_as_its_container
     a_container_that_is_started_twice_at_once_runs_once
@@ -158,4 +162,55 @@ async fn a_start_that_is_given_up_is_found_and_can_be_stopped(bench: &Bench, sta
         bench.remove(&record).await;
         assert_eq!(within(bench.runtime.find(&spec.identity)).await.expect("an answer"), None);
     }
+}
+
+/// Starts a container, kills its shim as a power cut would, and answers with its state directory.
+async fn cut_short(bench: &Bench, state: &Path) -> (HandleRecord, PathBuf) {
+    let record = bench.start(&shell("echo x > /written; echo up; sleep 1000")).await;
+    bench.tail(&record).line("up").await;
+    let dir = state.join("containers").join(&record.container);
+    let known = tink_oci::Record::load(&dir).expect("readable").expect("a record");
+    let shim = rustix::process::Pid::from_raw(known.shim.pid).expect("a pid");
+    rustix::process::kill_process(shim, rustix::process::Signal::KILL).expect("it is killed");
+    within(tink_oci::wait(&dir)).await.expect_err("nothing says how it ended");
+    assert!(dir.join("upper/written").exists());
+    (record, dir)
+}
+
+/// Makes a container's record one of another boot.
+fn move_to_another_boot(dir: &Path) {
+    let path = dir.join("record.json");
+    let text = std::fs::read(&path).expect("a record");
+    let mut record: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    record["boot_id"] = "another".into();
+    std::fs::write(path, record.to_string()).expect("it is written");
+}
+
+async fn what_a_reboot_cut_short_is_swept_and_nothing_else(bench: &Bench, state: &Path) {
+    let (rebooted, of_another_boot) = cut_short(bench, state).await;
+    let (killed, of_this_boot) = cut_short(bench, state).await;
+    let (_, to_be_detached) = cut_short(bench, state).await;
+    let ended = bench.start(&shell("true")).await;
+    bench.wait(&ended).await;
+    let running = bench.start(&shell("sleep 1000")).await;
+    let dir = |record: &HandleRecord| state.join("containers").join(&record.container);
+    let detached = to_be_detached.with_extension("_detached-1");
+    std::fs::rename(&to_be_detached, &detached).expect("it is renamed");
+    for moved in [&of_another_boot, &detached, &dir(&ended)] {
+        move_to_another_boot(moved);
+    }
+
+    let selected = within(select(RuntimeChoice::Embedded, &Options::new(state))).await.expect("it opens");
+    assert!(!of_another_boot.exists(), "what the reboot cut short stays behind");
+    assert_eq!(within(selected.runtime.recover(&rebooted)).await.expect("an answer"), Recovered::Gone);
+    // What people may still read.
+    assert!(detached.join("record.json").exists() && !detached.join("upper").exists());
+    assert!(of_this_boot.join("upper").exists());
+    let end = within(selected.runtime.recover(&ended)).await.expect("an answer");
+    assert!(matches!(end, Recovered::Exited(_)), "{end:?}");
+    assert_eq!(within(selected.runtime.recover(&running)).await.expect("an answer"), Recovered::Running);
+    for record in [killed, ended, running] {
+        bench.remove(&record).await;
+    }
+    within(tink_oci::remove(&detached)).await.expect("removed");
 }
