@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tink_runtime::{Identity, Purpose};
 use tink_workflow::{ActionId, WorkflowId};
 
 pub use disk::{Disk, DiskFile, RealDisk};
@@ -133,6 +134,17 @@ impl Journal {
     /// Every entry, oldest first.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         self.0.lock().entries.values().cloned().collect()
+    }
+
+    /// What the engine may hold: the newest run of each action, and its hook, unless they are known to be removed.
+    pub(crate) fn containers(&self) -> Vec<Identity> {
+        let of = |entry: &Entry| {
+            let action = entry.attempt.as_ref().map(|_| Purpose::Action);
+            let hook = entry.hook.as_ref().map(|hook| hook.purpose);
+            let identity = |purpose| entry.identity(entry.attempt_number(), purpose);
+            [action, hook].into_iter().flatten().map(identity).collect::<Vec<_>>()
+        };
+        self.0.lock().entries.values().filter(|entry| !entry.removed).flat_map(of).collect()
     }
 
     /// The newest entry of an action.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tink_runtime::Runtime;
+use tink_runtime::{Identity, Runtime};
 use tink_workflow::{ActionId, ActionState, WorkerId, WorkflowId};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
@@ -151,6 +151,13 @@ impl Idle {
         let entries = self.0.entries().into_iter();
         let open = entries.filter(|entry| !matches!(entry.phase(), Phase::Assigned | Phase::Closed));
         open.map(|entry| entry.id.0).collect()
+    }
+
+    /// The containers that the engine may hold for it, running or not: for each action that of the newest run, and that
+    /// of its hook.
+    #[must_use]
+    pub fn containers(&self) -> Vec<Identity> {
+        self.0.containers()
     }
 }
 

@@ -47,7 +47,7 @@ async fn run_in(args: &Run, workflows: Vec<Workflow>, state_dir: &Path) -> Resul
     let worker = Worker::new(settings, Arc::new(transport.clone()), Arc::clone(&runtime))
         .context("failed to start the worker")?;
     let mut interrupt = Interrupt::new()?;
-    let stop = CancellationToken::new();
+    let (stop, idle) = (CancellationToken::new(), worker.idle());
     let running = worker.run(stop.clone());
     tokio::pin!(running);
     let show_all = |display: &mut Display| transport.workflows().iter().for_each(|w| display.workflow(&view(w)));
@@ -70,9 +70,7 @@ async fn run_in(args: &Run, workflows: Vec<Workflow>, state_dir: &Path) -> Resul
     show_all(&mut display);
     if interrupted {
         display.note("interrupted; stopping what runs");
-        for workflow in transport.workflows() {
-            local::halt(runtime.as_ref(), &view(&workflow)).await;
-        }
+        local::halt(runtime.as_ref(), &idle.containers()).await;
         return Ok(exit::INTERRUPTED);
     }
     let views = transport.workflows().iter().map(view).map(|w| (workflow::title(&w), Some(w))).collect();

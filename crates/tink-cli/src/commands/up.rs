@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tink_manifest::Manifest;
 use tink_proto::admin::{CancelWorkflowRequest, Key, Workflow};
-use tink_runtime::{Runtime, Selected};
+use tink_runtime::Selected;
 use tink_server::{Listen, Place, Running};
 use tink_worker::transport::grpc::{GrpcSettings, v2025::Transport2025};
 use tink_worker::{CancellationToken, EventStream, Events, Settings, Worker, event_channel};
@@ -87,7 +87,7 @@ async fn with_server(args: &Up, manifests: &[Manifest], state_dir: &Path, server
 
     let stop = CancellationToken::new();
     let (observer, events) = event_channel(OUTPUT_LINES_MAX);
-    let mut workers = JoinSet::new();
+    let (mut workers, mut idles) = (JoinSet::new(), Vec::new());
     for id in worker_ids(&workflows)? {
         let dir = state_dir.join("workers").join(directory_name(&id));
         let settings =
@@ -96,6 +96,7 @@ async fn with_server(args: &Up, manifests: &[Manifest], state_dir: &Path, server
             Transport2025::new(&GrpcSettings::plaintext(address.clone()), id).context("failed to set up a worker")?;
         let worker =
             Worker::new(settings, Arc::new(transport), Arc::clone(&runtime)).context("failed to start a worker")?;
+        idles.push(worker.idle());
         let stop = stop.clone();
         workers.spawn(async move { worker.run(stop).await });
     }
@@ -106,7 +107,10 @@ async fn with_server(args: &Up, manifests: &[Manifest], state_dir: &Path, server
     match ended? {
         Some(ended) => Ok(watch::code(&ended)),
         None => {
-            interrupted(&client, &keys, runtime.as_ref(), &mut display).await;
+            interrupted(&client, &keys, &mut display).await;
+            for idle in idles {
+                local::halt(runtime.as_ref(), &idle.containers()).await;
+            }
             Ok(exit::INTERRUPTED)
         }
     }
@@ -175,15 +179,12 @@ async fn watch_all(
     Ok(Some(ended))
 }
 
-/// Leaves nothing running behind: the workflows are cancelled, their containers stopped.
-async fn interrupted(client: &Client, keys: &[Key], runtime: &dyn Runtime, display: &mut Display) {
+/// Cancels the workflows.
+async fn interrupted(client: &Client, keys: &[Key], display: &mut Display) {
     display.note("interrupted; stopping what runs");
     for key in keys {
         let request = CancelWorkflowRequest { key: Some(key.clone()), reason: "interrupted".to_owned() };
         // One that ended meanwhile cannot be cancelled, and need not be.
         let _ = client.clone().workflows.cancel(request).await;
-        if let Ok(Some(workflow)) = get(client, key).await {
-            local::halt(runtime, &workflow).await;
-        }
     }
 }

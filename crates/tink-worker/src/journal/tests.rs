@@ -122,6 +122,23 @@ async fn the_engine_of_an_attempt_is_read_back_and_one_that_an_older_journal_doe
 }
 
 #[tokio::test]
+async fn the_engine_may_hold_the_newest_run_and_its_hook_until_they_are_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
+    assert_eq!(journal.containers(), []);
+    for number in [1, 2] {
+        journal.attempt(entry.id, Attempt::begin(number, &SystemClock)).await.unwrap();
+    }
+    let action = entry.identity(2, Purpose::Action);
+    assert_eq!(journal.containers(), [action.clone()]);
+    journal.hook(entry.id, HookRun { purpose: Purpose::OnFailure, record: None }).await.unwrap();
+    assert_eq!(journal.containers(), [action, entry.identity(2, Purpose::OnFailure)]);
+    journal.removed(entry.id).await.unwrap();
+    assert_eq!(journal.containers(), []);
+}
+
+#[tokio::test]
 async fn damaged_entries_are_set_aside_and_the_others_stay() {
     for (file, bytes) in [
         ("assignment.json", &b"{"[..]),
