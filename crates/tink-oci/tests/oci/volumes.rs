@@ -157,6 +157,34 @@ async fn a_disk_left_mounted_is_free_as_soon_as_the_exit_is_known() {
     }
 }
 
+/// The action `cexec`: mounts a disk, binds its own /dev, /proc, /sys and resolv.conf there, not recursively, and runs a
+/// command in it.
+#[tokio::test]
+async fn a_command_runs_in_the_system_on_a_disk_with_devices_proc_sys_and_name_servers() {
+    let disk = tempfile::NamedTempFile::new().unwrap();
+    disk.as_file().set_len(16 << 20).unwrap();
+    let device = LoopDevice::attach(disk.path()).unwrap();
+    let node = device.path().display();
+    for volumes in [vec![], vec![Volume::bind("/dev", "/dev")]] {
+        let mut trial = Trial::shell(&format!(
+            "set -e; mke2fs {node} > /dev/null; mkdir /mountAction; mount -t ext2 {node} /mountAction; cd /mountAction; \
+             mkdir bin dev proc sys etc; cp /bin/busybox bin; ln -s busybox bin/sh; touch etc/resolv.conf; \
+             for each in dev proc sys etc/resolv.conf; do mount -o bind /$each $each; done; \
+             exec chroot . sh -c '\
+                 echo > /dev/null && busybox test -b {node} && busybox grep -c ^processor /proc/cpuinfo > /etc/inside && \
+                 busybox cat /etc/resolv.conf && was=$(busybox cat /sys/kernel/mm/ksm/run) && \
+                 echo $was > /sys/kernel/mm/ksm/run && busybox test -w /proc/sysrq-trigger'"
+        ));
+        trial.spec.dns = tink_oci::Dns::Text("nameserver 192.0.2.53\n".to_owned());
+        trial.spec.volumes = volumes;
+        assert_eq!(trial.output().await, "nameserver 192.0.2.53");
+        let exclusive = std::fs::File::options().read(true).custom_flags(rustix_o_excl()).open(device.path());
+        exclusive.unwrap_or_else(|error| panic!("{node} is busy: {error}"));
+        let inside = host_shell(&format!("debugfs -R 'cat /etc/inside' {node} 2>/dev/null"));
+        assert!(inside.parse::<u32>().is_ok_and(|processors| processors > 0), "{inside:?}");
+    }
+}
+
 /// `O_EXCL` of open(2): for a block device, fail while somebody has it mounted.
 fn rustix_o_excl() -> i32 {
     0o200
