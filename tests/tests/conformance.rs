@@ -9,8 +9,8 @@ use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use expected::{CONTAINERD, EMBEDDED, Expected};
-use tink_e2e::stack::{DEADLINE, manifests, path_text};
-use tink_e2e::{Containerd, Dockerd, Process, Registry, TestImage, TestRun, scenario};
+use tink_e2e::stack::{DEADLINE, Stack, manifests, path_text};
+use tink_e2e::{Containerd, Dockerd, Launch, Process, Registry, TestImage, TestRun, scenario};
 
 /// An action, but for its image: YAML of the action's level, and volumes, `@` standing for a directory of the test's own.
 struct Case {
@@ -19,10 +19,15 @@ struct Case {
     action: &'static str,
     /// The image says a user, a working directory, an environment and a command; else it is plain.
     image_says: bool,
+    /// It is given by a server of 2023, whose actions have a terminal.
+    terminal: bool,
 }
 
-const CASES: [Case; 8] = [
-    Case { name: "plain", volumes: &[], action: "", image_says: false },
+/// An action of which nothing is said.
+const PLAIN: Case = Case { name: "plain", volumes: &[], action: "", image_says: false, terminal: false };
+
+const CASES: [Case; 11] = [
+    PLAIN,
     Case {
         name: "volumes",
         volumes: &[
@@ -33,24 +38,27 @@ const CASES: [Case; 8] = [
             "@/private:/volumes/private:rprivate",
             "@/missing/source:/volumes/missing",
         ],
-        action: "",
-        image_says: false,
+        ..PLAIN
     },
-    Case { name: "devices of the host", volumes: &["/dev:/dev"], action: "", image_says: false },
-    Case { name: "a device more", volumes: &["/dev/zero:/dev/another"], action: "", image_says: false },
-    Case { name: "modules and more", volumes: &["/sys:/sys", "/proc:/host-proc"], action: "", image_says: false },
+    Case { name: "devices of the host", volumes: &["/dev:/dev"], ..PLAIN },
+    // As upstream's examples have it in every task.
     Case {
-        name: "namespaces of the host",
-        volumes: &[],
-        action: "pid: host\nnamespaces: {network: host}",
-        image_says: false,
+        name: "devices, console and firmware",
+        volumes: &["/dev:/dev", "/dev/console:/dev/console", "@/no-firmware:/lib/firmware:ro"],
+        ..PLAIN
     },
-    Case { name: "no network", volumes: &[], action: "namespaces: {network: none}", image_says: false },
+    Case { name: "a device more", volumes: &["/dev/zero:/dev/another"], ..PLAIN },
+    Case { name: "modules and more", volumes: &["/sys:/sys", "/proc:/host-proc"], ..PLAIN },
+    Case { name: "namespaces of the host", action: "pid: host\nnamespaces: {network: host}", ..PLAIN },
+    Case { name: "no network", action: "namespaces: {network: none}", ..PLAIN },
+    Case { name: "a terminal", terminal: true, ..PLAIN },
+    Case { name: "a terminal and devices of the host", volumes: &["/dev:/dev"], terminal: true, ..PLAIN },
     Case {
         name: "what the image says",
         volumes: &["@/outer:/volumes/outer"],
         action: "environment: {LEVEL: action, NUMBER: 0644, EMPTY: \"\"}\ncommand: [one, \"two words\"]",
         image_says: true,
+        ..PLAIN
     },
 ];
 
@@ -90,7 +98,7 @@ impl<'r> Site<'r> {
 
     /// Runs the action and answers with what it saw.
     fn run(&self, case: &Case, runtime: &str) -> Result<Seen> {
-        let own = self.run.scratch().join(format!("{}-{runtime}", case.name.replace(' ', "-")));
+        let own = self.run.scratch().join(format!("{}-{runtime}", case.name.replace([' ', ','], "-")));
         for directory in ["seen", "outer", "inner", "locked", "private"] {
             fs::create_dir_all(own.join(directory))?;
         }
@@ -104,23 +112,50 @@ impl<'r> Site<'r> {
             "- name: only\n  worker: w\n  actions:\n  - name: probe\n    image: {image}\n    timeout: 60\n    volumes: [{own}/seen:/seen{}]\n{action}",
             volumes.iter().map(|volume| format!(", \"{volume}\"")).collect::<String>(),
         );
-        let file = format!("{own}/workflow.yaml");
-        fs::write(&file, manifests("probe", &tasks))?;
-        let mut tink = Process::binary("tink")?
-            .named(&format!("{}-{runtime}", case.name.replace(' ', "-")))
-            .args(["run", &file, "--plain", "--runtime", runtime, "--insecure-registries", &self.registry.address()])
-            .arg("--docker-socket")
-            .arg(self.engine.socket())
-            .arg("--containerd-socket")
-            .arg(self.containerd.socket())
-            .arg("--containerd-data-root")
-            .arg(format!("{own}/nerdctl"))
-            .arg("--state-dir")
-            .arg(format!("{own}/state"))
-            .start(self.run)?;
-        let status = tink.wait(DEADLINE * 2)?;
-        ensure!(status.success(), "{}: {runtime}: {}{}", case.name, tink.stdout().text(), tink.stderr().text());
+        let work = Work { name: format!("{}-{runtime}", case.name.replace([' ', ','], "-")), runtime, own, tasks };
+        if case.terminal { self.work_for_a_server_of_2023(&work) } else { self.work_alone(&work) }
+            .with_context(|| format!("{}: {runtime}", case.name))?;
         seen(&fs::read_to_string(format!("{own}/seen/seen"))?, own)
+    }
+}
+
+/// An action on its way.
+struct Work<'w> {
+    name: String,
+    runtime: &'w str,
+    own: &'w str,
+    tasks: String,
+}
+
+impl Site<'_> {
+    fn work_alone(&self, work: &Work<'_>) -> Result<()> {
+        let file = format!("{}/workflow.yaml", work.own);
+        fs::write(&file, manifests("probe", &work.tasks))?;
+        let launch = Process::binary("tink")?.named(&work.name).args(["run", &file, "--plain"]);
+        let mut tink = self.at_engines(launch, work).start(self.run)?;
+        let status = tink.wait(DEADLINE * 2)?;
+        ensure!(status.success(), "{}{}", tink.stdout().text(), tink.stderr().text());
+        Ok(())
+    }
+
+    fn work_for_a_server_of_2023(&self, work: &Work<'_>) -> Result<()> {
+        let mut stack = Stack::start_named(self.run, &work.name)?;
+        stack.create("probe", &work.tasks)?;
+        let launch = Process::binary("tink-worker")?.named(&work.name).args(["--id", "w", "--protocol", "2023"]);
+        let launch = launch.args(["--grpc-server", stack.grpc()]).arg("--workflow-data-dir");
+        let mut worker = self.at_engines(launch.arg(format!("{}/data", work.own)), work).start(self.run)?;
+        stack.wait_for_state("probe", "SUCCESS")?;
+        worker.terminate(DEADLINE)?;
+        stack.stop_server()
+    }
+
+    /// Tells a program where everything is.
+    fn at_engines(&self, launch: Launch, work: &Work<'_>) -> Launch {
+        let launch = launch.args(["--runtime", work.runtime, "--insecure-registries", &self.registry.address()]);
+        let launch = launch.arg("--docker-socket").arg(self.engine.socket());
+        let launch = launch.arg("--containerd-socket").arg(self.containerd.socket());
+        let launch = launch.arg("--containerd-data-root").arg(format!("{}/nerdctl", work.own));
+        launch.arg("--state-dir").arg(format!("{}/state", work.own))
     }
 }
 

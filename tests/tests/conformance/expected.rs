@@ -110,6 +110,17 @@ pub const EMBEDDED: &[Expected] = &[
         everywhere: false,
         holds: |_, docker, embedded| docker.is_none() && embedded.is_some_and(|text| text.starts_with("cgroup2 ")),
     },
+    // A /dev that is the host's is taken as it is: nothing is mounted, and least of all made, in it.
+    Expected {
+        fields: &["mount /dev/console\t", "device /dev/console\t"],
+        in_docs: "with a terminal and `/dev:/dev`, `/dev/console` is that terminal",
+        everywhere: false,
+        holds: |case, docker, embedded| {
+            case == "a terminal and devices of the host"
+                && (docker.is_some_and(|text| text.starts_with("devpts ")) && embedded.is_none()
+                    || embedded.is_some_and(|text| text.starts_with("character special file 5:1 ")))
+        },
+    },
 ];
 
 /// Of the containerd runtime.
