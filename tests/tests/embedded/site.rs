@@ -28,7 +28,7 @@ impl<'r> Site<'r> {
     }
 
     pub fn worker_with(&self, id: &str, password: &str) -> Result<Launch> {
-        self.worker_on("embedded", id, password)
+        Ok(without_engine(self.run, self.worker_on("auto", id, password)?))
     }
 
     /// An action that runs a shell script. Its command line names the run, so that a process left behind is seen.
@@ -67,6 +67,7 @@ impl<'r> Site<'r> {
                 Err(error) => return Err(error.into()),
             };
             ensure!(left.is_empty(), "containers of {worker} are left: {left:?}");
+            ensure!(self.stack.worker_dir(worker).join("images").is_dir(), "{worker} used another runtime");
         }
         Ok(())
     }
@@ -84,6 +85,15 @@ impl DerefMut for Site<'_> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.site
     }
+}
+
+/// A program on a machine without any engine: there is no socket of one, and no program to be found, of one or other. What
+/// other tests run cannot be reached. Of all runtimes `auto` is left with the embedded one.
+pub fn without_engine(run: &TestRun, launch: Launch) -> Launch {
+    let nowhere = run.scratch().join("nowhere");
+    let launch = launch.arg("--docker-socket").arg(nowhere.join("docker.sock"));
+    let launch = launch.arg("--containerd-socket").arg(nowhere.join("containerd.sock"));
+    launch.env("PATH", &nowhere).env_remove("DOCKER_HOST")
 }
 
 /// Stops a worker as its service manager would.

@@ -4,10 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use tink_e2e::site::shell_action;
 use tink_e2e::stack::{DEADLINE, manifests, path_text};
-use tink_e2e::{Census, Finished, Process, Scope, TestRun, binary_path, scenario};
+use tink_e2e::{BuiltImage, Census, Finished, Process, Scope, TestImage, TestRun, binary_path, scenario};
 
-use crate::site::{finished, image_of, write_layout};
+use crate::site::{appears, finished, image_of, task, without_engine, write_layout};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
@@ -25,8 +27,19 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn tink(run: &TestRun, args: &[&str]) -> Result<Finished> {
-    finished(&mut Process::binary("tink")?.args(args).start(run)?)
+    finished(&mut without_engine(run, Process::binary("tink")?.args(args)).start(run)?)
 }
+
+/// Writes the manifests of a workflow with one task, and the image of its actions as a layout: nothing listens where the
+/// image's name points.
+fn offline(run: &TestRun, folder: &Path, image: &BuiltImage, actions: &[String]) -> Result<()> {
+    write_layout(image, OFFLINE, &folder.join("images/busybox"))?;
+    fs::write(folder.join("all.yaml"), manifests("offline", &task("only", "w", actions)))?;
+    ensure!(folder.starts_with(run.scratch()), "{} is not the test's own", folder.display());
+    Ok(())
+}
+
+const OFFLINE: &str = "127.0.0.1:1/offline/busybox:v1";
 
 #[test]
 fn the_example_provisions_a_disk() -> Result<()> {
@@ -37,9 +50,10 @@ fn the_example_provisions_a_disk() -> Result<()> {
         let before = Census::take(Scope::Run(run, &names))?;
         // By a relative path: the volumes must be found all the same.
         for _again in 0..2 {
-            let up = tink(run, &["up", "provision-a-disk", "--runtime", "embedded", "--plain"])?;
+            let up = tink(run, &["up", "provision-a-disk", "--plain"])?;
             assert_eq!(up.code, Some(0), "{}{}", up.stdout, up.stderr);
             ensure!(up.stdout.contains("workflow provision-a-disk SUCCESS"), "{}", up.stdout);
+            ensure!(up.stdout.contains("embedded runtime"), "another engine was used: {}", up.stdout);
             ensure!(!up.stderr.contains("warning"), "{}", up.stderr);
         }
         Census::settles_to(&before, Scope::Run(run, &names), DEADLINE)?;
@@ -61,7 +75,7 @@ fn a_damaged_disk_image_fails_the_example_with_the_checksum() -> Result<()> {
         // The field that names the system it was packed on: the content is the same, and only the checksum can tell.
         bytes[9] ^= 1;
         fs::write(&image, bytes)?;
-        let up = tink(run, &["up", path_text(&folder)?, "--runtime", "embedded", "--plain"])?;
+        let up = tink(run, &["up", path_text(&folder)?, "--plain"])?;
         assert_eq!(up.code, Some(3), "{}{}", up.stdout, up.stderr);
         ensure!(up.stdout.contains("sha256:"), "{}", up.stdout);
         Ok(())
@@ -83,7 +97,7 @@ fn up_and_run_take_images_from_a_folder() -> Result<()> {
         let file = folder.join("all.yaml");
         fs::write(&file, manifests("offline", &tasks))?;
         for (command, path) in [("up", &folder), ("run", &file)] {
-            let args = [command, path_text(path)?, "--runtime", "embedded", "--plain"];
+            let args = [command, path_text(path)?, "--plain"];
             let ran = tink(run, &[&args[..], &["--images", path_text(&images)?]].concat())?;
             assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
             ensure!(ran.stdout.contains(run.name()), "{}", ran.stdout);
@@ -126,6 +140,109 @@ fn up_needs_nothing_but_its_own_program() -> Result<()> {
         }
         Census::settles_to(&before, Scope::Run(run, &[]), DEADLINE)?;
         assert_eq!(fs::read_dir(root.join("tmp"))?.count(), 0, "something is left in /tmp");
+        Ok(())
+    })
+}
+
+/// What a template of 2021 runs after an action is no less running than the action itself.
+#[test]
+fn what_is_interrupted_leaves_nothing_running() -> Result<()> {
+    scenario("what_is_interrupted_leaves_nothing_running", |run| {
+        let folder = run.scratch().join("folder");
+        let shared = run.scratch().join("shared");
+        fs::create_dir_all(&shared)?;
+        let sits = |name: &str| format!("touch /shared/{name}; while :; do sleep 1; done # {}", shared.display());
+        let volumes = format!("volumes: [{}:/shared]", path_text(&shared)?);
+        let hook = format!("{volumes}\non-timeout: [sh, -c, '{}']", sits("hook"));
+        let file = folder.join("all.yaml");
+        for (name, command, path, more, seconds) in
+            [("action", "up", &folder, volumes.as_str(), 60), ("hook", "run", &file, hook.as_str(), 1)]
+        {
+            let action = shell_action("sits", OFFLINE, &sits("action"), more);
+            let action = action.replace("timeout: 60", &format!("timeout: {seconds}"));
+            offline(run, &folder, &image_of(run)?, &[action])?;
+            let state = run.scratch().join(format!("state-{name}"));
+            let (images, state_text) = (folder.join("images"), path_text(&state)?);
+            let before = Census::take(Scope::Run(run, &["sits"]))?;
+            let launch = Process::binary("tink")?.named(name).args([command, path_text(path)?, "--plain"]);
+            let launch = launch.args(["--images", path_text(&images)?, "--state-dir", state_text]);
+            let mut tink = without_engine(run, launch).start(run)?;
+            appears(&shared.join(name))?;
+            tink.signal(Signal::INT)?;
+            let status = tink.wait(DEADLINE)?;
+            assert_eq!(status.code(), Some(130), "{}{}", tink.stdout().text(), tink.stderr().text());
+            let left: Vec<_> = fs::read_dir(state.join("containers"))?.flatten().map(|entry| entry.path()).collect();
+            ensure!(left.is_empty(), "{name}: containers are left: {left:?}");
+            Census::settles_to(&before, Scope::Run(run, &["sits"]), DEADLINE)?;
+        }
+        Ok(())
+    })
+}
+
+/// Runs `tink run /all.yaml` in a root of its own, made in a mount namespace of its own by the first words of a script in
+/// which `$0` is the root.
+fn run_in_root(run: &TestRun, root: &Path, make: &str, more: &[&str]) -> Result<Finished> {
+    let script = format!(
+        "set -e; {make}; for each in proc sys dev; do mount --rbind /$each \"$0/$each\"; done; \
+         exec chroot \"$0\" /tink run /all.yaml --plain \"$@\""
+    );
+    let launch = Process::program("unshare")?.args(["--mount", "--propagation", "slave", "--"]);
+    let launch = launch.args(["sh", "-c", &script, path_text(root)?]).args(more);
+    finished(&mut launch.env_remove("TINK_LOG").start(run)?)
+}
+
+/// Fills a root with the program and a workflow; `actions` are scripts.
+fn fill_root(run: &TestRun, root: &Path, actions: &[(&str, &str, &str)]) -> Result<()> {
+    for directory in ["tmp", "proc", "sys", "dev"] {
+        fs::create_dir_all(root.join(directory))?;
+    }
+    fs::copy(binary_path("tink")?, root.join("tink"))?;
+    // The third layer hides a file of the first one.
+    let image = TestImage::busybox()?.layer().file("etc/run", 0o644, run.name()).layer();
+    let image = image.file("etc/.wh.group", 0o644, "").build()?;
+    let actions = actions.iter().map(|(name, script, more)| shell_action(name, OFFLINE, script, more));
+    offline(run, root, &image, &actions.collect::<Vec<_>>())
+}
+
+/// HookOS has a root that nobody can write to.
+#[test]
+fn actions_share_a_directory_that_a_read_only_host_does_not_have() -> Result<()> {
+    scenario("actions_share_a_directory_that_a_read_only_host_does_not_have", |run| {
+        let root = run.scratch().join("root");
+        let volumes = "volumes: [/statedir:/statedir, /lib/firmware:/lib/firmware:ro]";
+        let actions = [
+            ("writes", "echo left by the first > /statedir/state", volumes),
+            ("reads", "cat /statedir/state; test -d /lib/firmware", volumes),
+        ];
+        fill_root(run, &root, &actions)?;
+        let make = "mount --bind \"$0\" \"$0\"; mount -t tmpfs tmp \"$0/tmp\"; mount -o remount,bind,ro \"$0\"";
+        let ran = run_in_root(run, &root, make, &["--images", "/images", "--state-dir", "/tmp/state"])?;
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+        ensure!(ran.stdout.contains("left by the first"), "{}", ran.stdout);
+        ensure!(!root.join("statedir").exists(), "the root was written to");
+        Ok(())
+    })
+}
+
+/// A worker in a container of an engine, without a volume: its root is an overlay, on which no other can be mounted to be
+/// written to, and which is there again for the next worker.
+#[test]
+fn images_in_a_state_directory_on_overlayfs_are_there_for_the_next_worker() -> Result<()> {
+    scenario("images_in_a_state_directory_on_overlayfs_are_there_for_the_next_worker", |run| {
+        let (root, lower) = (run.scratch().join("root"), run.scratch().join("lower"));
+        let script = "test ! -e /etc/group && cat /etc/run && echo x > /written && cat /written";
+        fill_root(run, &lower, &[("looks", script, "")])?;
+        for directory in [&root, &run.scratch().join("upper"), &run.scratch().join("work")] {
+            fs::create_dir(directory)?;
+        }
+        let below = path_text(run.scratch())?;
+        let options = format!("lowerdir={below}/lower,upperdir={below}/upper,workdir={below}/work");
+        let make = format!("mount -t overlay -o {options} worker \"$0\"");
+        for more in [&["--images", "/images", "--state-dir", "/state"][..], &["--state-dir", "/state"]] {
+            let ran = run_in_root(run, &root, &make, more)?;
+            assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+            ensure!(ran.stdout.contains(run.name()), "{}", ran.stdout);
+        }
         Ok(())
     })
 }

@@ -50,6 +50,23 @@ fn a_timeout_ends_everything_that_an_action_started() -> Result<()> {
 }
 
 #[test]
+fn an_action_that_never_stops_printing_times_out() -> Result<()> {
+    scenario("an_action_that_never_stops_printing_times_out", |run| {
+        let site = Site::start(run)?;
+        let worker = site.worker("w")?.args(["--stop-grace", "1s"]).start(run)?;
+        for (name, script) in [("loops", "while :; do echo x; done"), ("yes", "yes")] {
+            let action = site.action(name, script, "")?.replace("timeout: 60", "timeout: 3");
+            site.stack.create(name, &task("only", "w", &[action]))?;
+            let workflow = site.stack.wait_for_state(name, "TIMEOUT")?;
+            let message = action_of(&workflow, name)?["message"].as_str().unwrap_or_default().to_owned();
+            ensure!(message.contains("stopped after its timeout of 3 s"), "{message:?}");
+        }
+        stop(worker)?;
+        site.leaves_nothing(&["w"], &["loops", "yes"])
+    })
+}
+
+#[test]
 fn an_action_outlives_its_worker_and_runs_once() -> Result<()> {
     scenario("an_action_outlives_its_worker_and_runs_once", |run| {
         let site = Site::start(run)?;
