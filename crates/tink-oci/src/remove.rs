@@ -10,7 +10,6 @@ use rustix::mount::{UnmountFlags, unmount};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use crate::boot::boot_id;
 use crate::container::{UPPER_DIR, WORK_DIR};
 use crate::record::Record;
 use crate::spec::Spec;
