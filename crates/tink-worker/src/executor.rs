@@ -268,10 +268,13 @@ impl<'a> Run<'a> {
             Err(end) => return Ok(Begun::Ended(end)),
         };
         tink_failpoint::hit("worker.pulled");
-        self.attempt.runtime = Some(self.executor.runtime.name().to_owned());
-        self.executor.journal.attempt(self.id, self.attempt.clone()).await?;
-        self.entry.attempt = Some(self.attempt.clone());
-        self.entry.container = None;
+        // A run that is taken up before its container was started is on disk already.
+        if self.entry.attempt.as_ref() != Some(&self.attempt) {
+            self.attempt.runtime = Some(self.executor.runtime.name().to_owned());
+            self.executor.journal.attempt(self.id, self.attempt.clone()).await?;
+            self.entry.attempt = Some(self.attempt.clone());
+            self.entry.container = None;
+        }
         if self.assignment.leaves() {
             return self.leave(image).await;
         }

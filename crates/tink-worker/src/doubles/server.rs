@@ -31,6 +31,8 @@ pub(crate) struct Office {
     pub(crate) endless: bool,
     /// Whether announcements that an action ends the machine fail, and nothing else.
     pub(crate) deaf: bool,
+    /// Whether the worker's disk is full from the moment on at which the server hears that an action ends the machine.
+    pub(crate) fills: bool,
 }
 
 /// One life's connection.
@@ -67,6 +69,9 @@ impl Transport for Server {
     async fn report(&self, report: &Report) -> Result<Ack, TransportError> {
         self.steps.step("before report").await.map_err(unreachable)?;
         self.office.reports.lock().unwrap().push(report.clone());
+        if self.office.fills && report.leaving {
+            self.steps.set_full(true);
+        }
         let is_broken = self.office.broken.lock().unwrap().contains(&report.workflow.to_string());
         if is_broken {
             tokio::time::sleep(UPSTREAM_HOLD).await;

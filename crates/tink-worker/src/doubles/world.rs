@@ -97,6 +97,7 @@ impl World {
             offers: Mutex::new(VecDeque::new()),
             endless: false,
             deaf: false,
+            fills: false,
         };
         Self {
             dir: tempfile::tempdir().unwrap(),
@@ -115,6 +116,12 @@ impl World {
     /// A server that fails when it is told that an action ends the machine.
     pub(crate) fn deaf(mut self) -> Self {
         Arc::get_mut(&mut self.office).unwrap().deaf = true;
+        self
+    }
+
+    /// A server whose answer to an announcement finds the worker with a full disk.
+    pub(crate) fn filling(mut self) -> Self {
+        Arc::get_mut(&mut self.office).unwrap().fills = true;
         self
     }
 

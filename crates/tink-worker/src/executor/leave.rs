@@ -4,6 +4,9 @@
 //! something else is reported. Three cases are left after a restart of the worker, and the journal tells them apart:
 //! not acknowledged (announced again), acknowledged and the same boot (started, if it was not), acknowledged and another
 //! boot (the machine ended, as it was to: never started again).
+//!
+//! A worker that asks for work says by it that its machine has ended. So from the announcement on, in every life of this
+//! boot, the action is started or reported as failed before work is asked for; no disk that fails may come between.
 
 use std::time::Duration;
 
@@ -14,21 +17,29 @@ use tracing::{info, warn};
 use super::{Begun, End, Run, until};
 use crate::journal::JournalError;
 use crate::transport::Ack;
-use crate::{Backoff, Report, human_duration};
+use crate::{Backoff, Report, error_chain, human_duration};
 
 impl Run<'_> {
     /// Announces the action and starts it.
     pub(super) async fn leave(&mut self, image: ImageRef) -> Result<Begun, JournalError> {
         let journal = &self.executor.journal;
-        journal.leaving(self.id).await?;
-        self.entry.leaving = true;
+        if !self.entry.leaving {
+            journal.leaving(self.id).await?;
+            self.entry.leaving = true;
+        }
         match self.announce().await {
             Ok(Ack::Accepted) => {}
             Ok(Ack::Refused(reason)) => return Ok(Begun::Refused(reason)),
             Err(end) => return Ok(Begun::Ended(end)),
         }
-        journal.left(self.id).await?;
-        self.entry.left = true;
+        match self.executor.persist(self.id, || journal.left(self.id)).await {
+            Ok(()) => self.entry.left = true,
+            // After the machine's end only the server knows then, and that is enough: it does not ask for it again.
+            Err(error) => warn!(
+                entry = %self.id, error = error_chain(&error),
+                "the acknowledgement cannot be stored; the action is started all the same, since the server counts on it"
+            ),
+        }
         info!(
             workflow = %self.assignment.workflow, action = %self.assignment.name, action_id = %self.assignment.action,
             "the server knows that the action ends the machine; it starts now"

@@ -86,6 +86,12 @@ impl Executor {
                 let begun = run.begin().await;
                 run.settle(begun).await
             }
+            // Whether it was started, another engine knows. It is announced, so to ask for work would make it a success.
+            Found::Foreign(reason) if run.entry.leaving && run.is_of_this_boot() => {
+                let message =
+                    format!("it is not known whether the action was started, and it is not started again: {reason}");
+                run.finish(End::failed(message)).await
+            }
             Found::Gone(reason) | Found::Foreign(reason) => {
                 warn!(
                     workflow = %assignment.workflow, action = %assignment.name, action_id = %assignment.action,

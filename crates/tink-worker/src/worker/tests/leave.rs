@@ -112,3 +112,51 @@ fn it_is_not_started_before_the_server_has_heard() {
     assert_eq!(life, Life::Ended(Ended::Stopped));
     assert_eq!((world.runs("w-a1"), world.runs("w-a2")), (1, 0));
 }
+
+#[test]
+fn a_call_that_fails_at_any_step_ends_the_machine_all_the_same_and_once() {
+    for at in 1.. {
+        let world = world(Script::default());
+        let (life, steps) = world.live(Some((at, Fault::Error)));
+        let Some(steps) = steps else { continue };
+        if !steps.was_hit() {
+            break;
+        }
+        let what = format!("error at step {at}");
+        assert_eq!(life, FINISHED, "{what}");
+        assert_eq!((state(&world), world.runs("w-a2")), (WorkflowState::Success, 1), "{what}");
+        assert_eq!(world.live(None).0, FINISHED, "{what}");
+        assert_eq!(world.runs("w-a2"), 1, "{what}: it ran out of the blue");
+    }
+}
+
+/// The server holds it for a success from then on, so nobody would ever hear that it was not started.
+#[test]
+fn one_that_was_announced_is_started_though_the_disk_is_full() {
+    for reboots in [false, true] {
+        let world = world(Script::default()).filling();
+        assert_eq!(world.live(None).0, FINISHED);
+        assert_eq!((state(&world), world.runs("w-a2")), (WorkflowState::Success, 1));
+        if reboots {
+            world.machine.lock().unwrap().reboot();
+        }
+        assert_eq!(world.live(None).0, FINISHED);
+        assert_eq!(world.runs("w-a2"), 1, "reboots: {reboots}");
+    }
+}
+
+#[test]
+fn one_that_an_earlier_life_announced_is_started_though_the_disk_takes_nothing_any_more() {
+    let world = (1..)
+        .find_map(|at| {
+            let world = world(Script::default());
+            let (_, steps) = world.live(Some((at, Fault::Crash)));
+            let announced = said(&world).iter().any(|(_, leaving)| *leaving);
+            (announced && steps.is_some_and(|steps| steps.last() == "after report")).then_some(world)
+        })
+        .unwrap();
+    assert_eq!(world.runs("w-a2"), 0);
+    let (life, _) = world.live_beside(None, |_, _, steps| async move { steps.set_full(true) });
+    assert_eq!(life, FINISHED);
+    assert_eq!((state(&world), world.runs("w-a2")), (WorkflowState::Success, 1));
+}
