@@ -13,7 +13,7 @@
 //!     hook, hook.json               the on-timeout/on-failure container of a 2021 template
 //!     result.json                   the report, word for word as it is sent until it is acknowledged
 //!     removed                       the container is gone
-//!     log-1.00000000                output of attempt 1 from line 0 on; the newest two segments are kept
+//!     log-1.00000000                output of attempt 1 from line 0 on; the newest two segments of the newest attempt are kept
 //!     acknowledged                  closed: what the server said
 //!   instance                        which process of its worker this is, and on which machine
 //!   damaged/                        entries that could not be read, set aside
@@ -40,7 +40,7 @@ use tink_workflow::{ActionId, WorkflowId};
 
 pub use disk::{Disk, DiskFile, RealDisk};
 pub(crate) use entry::{Attempt, Entry, EntryId, HookRun, Phase};
-pub(crate) use log_file::LogFile;
+pub(crate) use log_file::{HOOKS, LogFile};
 
 /// Bounds of the journal.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use super::container::{Waited, follow, wait};
 use super::output::Output;
 use super::{Run, message};
 use crate::error_chain;
-use crate::journal::HookRun;
+use crate::journal::{HOOKS, HookRun};
 
 impl Run<'_> {
     /// Runs the hook for this result, if there is one. Whatever becomes of it, the action's result stays.
@@ -76,8 +76,7 @@ impl Run<'_> {
     async fn attend_hook(&self, purpose: Purpose, record: &HandleRecord, limit: std::time::Duration) {
         let executor = self.executor;
         let runtime = executor.runtime.as_ref();
-        // Logs of hooks are kept beside those of attempts, which count from 1.
-        let log = executor.journal.log(&self.entry, 0);
+        let log = executor.journal.log(&self.entry, HOOKS);
         let mut output = Output::new(Arc::clone(&self.assignment), executor.events.clone(), self.redactor.clone(), log)
             .echoing(executor.settings.echo_output);
         let pause = executor.settings.backoff_max;

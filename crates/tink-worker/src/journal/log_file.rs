@@ -128,6 +128,21 @@ impl LogFile {
     }
 }
 
+/// The log that hooks share, beside those of attempts, which count from 1.
+pub(crate) const HOOKS: u32 = 0;
+
+/// Removes what is there of the logs of attempts, hooks left out.
+pub(super) fn remove_all(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let of_hooks = format!("log-{HOOKS}.");
+    for name in disk.list(dir)? {
+        let text = name.to_string_lossy();
+        if text.starts_with("log-") && !text.starts_with(&of_hooks) {
+            disk.remove_file(&dir.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
 fn segments(disk: &dyn Disk, dir: &Path, attempt: u32) -> Vec<u64> {
     let prefix = format!("log-{attempt}.");
     let mut all: Vec<u64> = disk

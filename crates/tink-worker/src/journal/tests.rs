@@ -246,6 +246,28 @@ async fn a_log_keeps_the_newest_output_and_the_whole_count() {
 
 use std::io::Write as _;
 
+#[tokio::test]
+async fn the_output_of_older_attempts_goes_when_a_new_one_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
+    let logs = || {
+        let files = std::fs::read_dir(journal.dir_of(&entry)).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned());
+        let mut logs: Vec<_> = names.filter(|name| name.starts_with("log-")).collect();
+        logs.sort();
+        logs
+    };
+    journal.log(&entry, super::HOOKS).append(b"of a hook");
+    // The last one is begun again under its number, as one whose container was never seen.
+    for number in [1, 2, 3, 10, 10] {
+        journal.attempt(entry.id, Attempt::begin(number, &SystemClock)).await.unwrap();
+        assert_eq!(logs(), ["log-0.00000000"], "attempt {number}");
+        journal.log(&entry, number).append(b"of an attempt");
+        assert_eq!(logs(), ["log-0.00000000".to_owned(), format!("log-{number}.00000000")]);
+    }
+}
+
 /// A wall clock that was wrong when the machine booted, and is set while an action runs.
 #[derive(Debug)]
 struct Jumping {

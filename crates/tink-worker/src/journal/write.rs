@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 use tink_mutation::Mutation;
 use tink_runtime::{ExitStatus, HandleRecord};
+use tracing::warn;
 
 use super::open::NEW;
-use super::{Attempt, Disk, Entry, EntryId, HookRun, Journal, JournalError, Phase, Shared, durable};
+use super::{Attempt, Disk, Entry, EntryId, HookRun, Journal, JournalError, Phase, Shared, durable, log_file};
 use crate::{Assignment, Report};
 
 impl Journal {
@@ -79,7 +80,8 @@ impl Journal {
         .await
     }
 
-    /// A run is about to start a container. What an older run left in the entry is forgotten.
+    /// A run is about to start a container. What an older run left in the entry is forgotten, its output too: an action
+    /// that is begun anew at every boot must not fill the disk.
     pub(crate) async fn attempt(&self, id: EntryId, attempt: Attempt) -> Result<(), JournalError> {
         if tink_mutation::is(Mutation::ForgetAttempt) {
             if let Some(entry) = self.0.lock().entries.get_mut(&id) {
@@ -87,11 +89,24 @@ impl Journal {
             }
             return Ok(());
         }
+        self.forget_output(id).await?;
         let bytes = json(&attempt);
         self.change(id, "attempt.json", bytes, move |entry| {
             entry.attempt = Some(attempt);
             // The file of an older attempt's container names that attempt and is ignored when it is read back.
             entry.container = None;
+        })
+        .await
+    }
+
+    /// Before the new attempt is on disk: should it have the number of the old one, its output is counted from nothing.
+    async fn forget_output(&self, id: EntryId) -> Result<(), JournalError> {
+        self.blocking(move |journal| {
+            let dir = journal.dir_of(&journal.entry(id).ok_or(JournalError::NoEntry { id: id.0 })?);
+            if let Err(error) = log_file::remove_all(journal.0.disk.as_ref(), &dir) {
+                warn!(dir = %dir.display(), %error, "the output of an older attempt cannot be removed");
+            }
+            Ok(())
         })
         .await
     }
