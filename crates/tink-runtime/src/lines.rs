@@ -127,6 +127,8 @@ fn number(sink: &mut dyn LogSink, at: &mut u64, next: &mut u64, stream: OutputSt
     if *at >= *next {
         sink.line(stream, line);
         *next = *at + 1;
+    } else {
+        sink.skipped();
     }
     *at += 1;
 }
@@ -186,9 +188,13 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Collected(Vec<(OutputStream, String)>);
+    struct Collected(Vec<(OutputStream, String)>, u64);
 
     impl LogSink for Collected {
+        fn skipped(&mut self) {
+            self.1 += 1;
+        }
+
         fn line(&mut self, stream: OutputStream, line: &[u8]) {
             self.0.push((stream, String::from_utf8_lossy(line).into_owned()));
         }
@@ -206,6 +212,7 @@ mod tests {
         let lines: Vec<_> = sink.0.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!(lines, ["one", "two", "oops"]);
         assert_eq!(sink.0[2].0, OutputStream::Stderr);
+        assert_eq!(sink.1, 3, "lines that are read over are signs of life");
     }
 
     proptest! {

@@ -17,4 +17,7 @@ pub enum OutputStream {
 pub trait LogSink: Send {
     /// One line of output.
     fn line(&mut self, stream: OutputStream, line: &[u8]);
+
+    /// A line that is not delivered again was read on the way to those that are: a sign of life, where that may take long.
+    fn skipped(&mut self) {}
 }

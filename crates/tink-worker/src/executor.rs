@@ -30,7 +30,7 @@ pub struct ExecutorSettings {
     pub stop_grace: Duration,
     /// Cap of the pauses between tries of a pull or of another call to the engine.
     pub backoff_max: Duration,
-    /// For the output that is still on its way when a container has ended.
+    /// Silence after which no more is waited for of the output that is still on its way when a container has ended.
     pub drain_timeout: Duration,
     /// For an `on-timeout` or `on-failure` command of an action without a limit of its own.
     pub hook_timeout: Duration,

@@ -35,6 +35,12 @@ pub(crate) struct Script {
     pub(crate) pull_takes: Duration,
     /// From the container's start to the engine's answer.
     pub(crate) start_takes: Duration,
+    /// Before each line that is handed over.
+    pub(crate) line_takes: Duration,
+    /// How long the removal of the container takes.
+    pub(crate) removal_takes: Duration,
+    /// Removals that fail before one succeeds.
+    pub(crate) removal_failures: u32,
 }
 
 impl Default for Script {
@@ -50,6 +56,9 @@ impl Default for Script {
             start_error: None,
             pull_takes: Duration::ZERO,
             start_takes: Duration::ZERO,
+            line_takes: Duration::ZERO,
+            removal_takes: Duration::ZERO,
+            removal_failures: 0,
         }
     }
 }
@@ -256,11 +265,13 @@ impl Runtime for Engine {
     async fn logs(&self, record: &HandleRecord, skip: u64, sink: &mut dyn LogSink) -> Result<(), RuntimeError> {
         let away = transient(Operation::Logs, &record.container);
         self.steps.step("logs").await.map_err(&away)?;
-        let lines = {
+        let (lines, line_takes) = {
             let machine = self.machine.lock().unwrap();
-            machine.containers.get(&record.container).map(|container| container.script.lines.clone())
+            let container = machine.containers.get(&record.container);
+            container.map(|container| (container.script.lines.clone(), container.script.line_takes)).unwrap_or_default()
         };
-        for line in lines.unwrap_or_default().iter().skip(usize::try_from(skip).unwrap()) {
+        for line in lines.iter().skip(usize::try_from(skip).unwrap()) {
+            sleep(line_takes).await;
             self.steps.step("before line").await.map_err(&away)?;
             sink.line(OutputStream::Stdout, line.as_bytes());
         }
@@ -290,6 +301,18 @@ impl Runtime for Engine {
     async fn remove(&self, record: &HandleRecord) -> Result<(), RuntimeError> {
         let away = transient(Operation::Remove, &record.container);
         self.steps.step("before remove").await.map_err(&away)?;
+        let takes = {
+            let mut machine = self.machine.lock().unwrap();
+            let script = machine.containers.get_mut(&record.container).map(|container| &mut container.script);
+            if let Some(script) = script
+                && script.removal_failures > 0
+            {
+                script.removal_failures -= 1;
+                return Err(away(Hit));
+            }
+            machine.containers.get(&record.container).map(|container| container.script.removal_takes)
+        };
+        sleep(takes.unwrap_or_default()).await;
         self.machine.lock().unwrap().containers.remove(&record.container);
         self.steps.step("after remove").await.map_err(&away)?;
         Ok(())

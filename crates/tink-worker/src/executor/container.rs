@@ -6,10 +6,10 @@ use std::time::Duration;
 use tink_mutation::Mutation;
 use tink_runtime::{ContainerSpec, ExitStatus, HandleRecord, Identity, Purpose, Recovered, Runtime, RuntimeError};
 use tink_workflow::{ActionState, ImageRef};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::warn;
 
-use super::output::Output;
+use super::output::{LinesRead, Output};
 use super::{End, Run, message, until};
 use crate::Backoff;
 use crate::error_chain;
@@ -19,6 +19,9 @@ use crate::events::WorkerEvent;
 const STOP_MARGIN: Duration = Duration::from_secs(30);
 /// Stops that an engine may leave without effect.
 const STOP_TRIES: u32 = 5;
+
+/// However much output still arrives, its rest is waited for no longer than so many silences.
+const SILENCES_MAX: u32 = 30;
 
 /// How the wait for a container ended.
 #[derive(Debug)]
@@ -157,6 +160,7 @@ impl Run<'_> {
                 .echoing(self.executor.settings.echo_output);
         let settings = &self.executor.settings;
         let runtime = self.executor.runtime.as_ref();
+        let read = output.read();
         let mut timed_out = self.entry.stopping.is_some();
         let waited = {
             let follow = follow(runtime, &record, &mut output, settings.backoff_max);
@@ -191,13 +195,34 @@ impl Run<'_> {
                     }
                 }
             }
-            // A log stream that does not end must not hold up a result.
-            if !followed && timeout(settings.drain_timeout, &mut follow).await.is_err() {
-                warn!(action = %self.assignment.name, "the rest of the action's output does not arrive");
+            if !followed {
+                self.drain(&read, &mut follow).await;
             }
             waited
         };
         self.conclude(waited, timed_out, output.tail()).await
+    }
+
+    /// Lets the rest of an ended container's output arrive, for as long as something comes: there may be much of it, and the
+    /// newest says why an action failed. A stream that falls silent, or never ends, must not hold up a result.
+    pub(super) async fn drain(&self, read: &LinesRead, follow: impl Future<Output = ()>) {
+        tokio::pin!(follow);
+        let silence_max = self.executor.settings.drain_timeout;
+        let give_up = Instant::now() + silence_max * SILENCES_MAX;
+        loop {
+            let before = read.count();
+            let look = (Instant::now() + silence_max).min(give_up);
+            if timeout_at(look, &mut follow).await.is_ok() {
+                return;
+            }
+            if read.count() == before || look == give_up {
+                warn!(
+                    workflow = %self.assignment.workflow, action = %self.assignment.name,
+                    "the rest of the action's output does not arrive, or does not end"
+                );
+                return;
+            }
+        }
     }
 
     /// After a crash in the middle of a stop, the next life must know that this end was a timeout.

@@ -1,6 +1,7 @@
 //! An action's output on its way to the journal, the worker's own log and whoever watches.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tink_runtime::{LogSink, OutputStream};
 use tracing::info;
@@ -22,6 +23,21 @@ pub(super) struct Output {
     log: LogFile,
     tail: Tail,
     echo: bool,
+    read: LinesRead,
+}
+
+/// Counts the lines that arrive, also those that were taken before and are only read over; clones count together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LinesRead(Arc<AtomicU64>);
+
+impl LinesRead {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn one_more(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Output {
@@ -31,7 +47,7 @@ impl Output {
         for line in log.tail(TAIL_BYTES).split(|byte| *byte == b'\n') {
             tail.push(&printable(line));
         }
-        Self { assignment, events, redactor, log, tail, echo: true }
+        Self { assignment, events, redactor, log, tail, echo: true, read: LinesRead::default() }
     }
 
     /// Whether the lines go to the worker's own log.
@@ -44,6 +60,11 @@ impl Output {
         self.log.lines()
     }
 
+    /// What tells, while lines are being taken, whether they still arrive.
+    pub(super) fn read(&self) -> LinesRead {
+        self.read.clone()
+    }
+
     /// The last lines.
     pub(super) fn tail(&self) -> &Tail {
         &self.tail
@@ -51,7 +72,12 @@ impl Output {
 }
 
 impl LogSink for Output {
+    fn skipped(&mut self) {
+        self.read.one_more();
+    }
+
     fn line(&mut self, stream: OutputStream, line: &[u8]) {
+        self.read.one_more();
         let text = self.redactor.mask(printable(line));
         self.log.append(text.as_bytes());
         let name = match stream {

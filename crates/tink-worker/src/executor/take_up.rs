@@ -1,12 +1,11 @@
 //! Taking up what an earlier life of the worker left.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tink_mutation::Mutation;
 use tink_runtime::{HandleRecord, Purpose, Recovered};
 use tink_workflow::ActionState;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::container::follow;
@@ -178,11 +177,9 @@ impl Run<'_> {
     /// Delivers what an ended container wrote while nobody listened.
     async fn rest_of_output(&self, record: &HandleRecord) -> Tail {
         let mut output = self.output();
+        let read = output.read();
         let pause = self.executor.settings.backoff_max;
-        let limit = self.executor.settings.drain_timeout.max(Duration::from_secs(1));
-        if timeout(limit, follow(self.executor.runtime.as_ref(), record, &mut output, pause)).await.is_err() {
-            warn!(action = %self.assignment.name, "the rest of the action's output does not arrive");
-        }
+        self.drain(&read, follow(self.executor.runtime.as_ref(), record, &mut output, pause)).await;
         output.tail().clone()
     }
 

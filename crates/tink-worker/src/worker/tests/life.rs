@@ -49,6 +49,49 @@ fn a_failure_carries_exit_code_and_last_output_and_ends_the_workflow() {
     assert_eq!((state(&world, 0), world.runs("w-a2")), (WorkflowState::Failed, 0));
 }
 
+/// A slow log of many lines, read to its end after the container's.
+#[test]
+fn the_newest_output_is_waited_for_as_long_as_something_comes() {
+    let lines = (0..100).map(|nth| format!("line {nth}")).collect();
+    let fails = ExitCause::Code(1);
+    let script = Script { lines, line_takes: Duration::from_secs(2), exit: fails, ..Script::default() };
+    for away in [false, true] {
+        let world = World::new(vec![workflow("w", &["bad"], |_| {})], &[("bad", script.clone())]);
+        if away {
+            let (life, _) = world.live_beside(None, |stop, mut events, _| async move {
+                while let Some(event) = events.next().await {
+                    if matches!(event, WorkerEvent::OutputLine { .. }) {
+                        stop.cancel();
+                    }
+                }
+            });
+            assert_eq!(life, Life::Ended(Ended::Stopped));
+            world.machine.lock().unwrap().end_all();
+        }
+        assert_eq!(world.live(None).0, FINISHED);
+        assert!(result(&world, "w-a1").1.ends_with("line 98\nline 99"), "{}", result(&world, "w-a1").1);
+    }
+}
+
+#[test]
+fn output_that_falls_silent_or_never_ends_does_not_hold_up_a_result() {
+    let endless = vec!["more".to_owned(); 100_000];
+    for (lines, line_takes) in [(vec!["late".to_owned()], 100_000), (endless, 1)] {
+        let script = Script { lines, line_takes: Duration::from_secs(line_takes), ..Script::default() };
+        let world = World::new(vec![workflow("w", &["x"], |_| {})], &[("x", script)]);
+        let (life, _) = world.live_beside(None, |stop, mut events, _| async move {
+            let begun = tokio::time::Instant::now();
+            while let Some(event) = events.next().await {
+                if matches!(event, WorkerEvent::Ended { .. }) {
+                    assert!(begun.elapsed() < Duration::from_secs(600), "{:?}", begun.elapsed());
+                    stop.cancel();
+                }
+            }
+        });
+        assert_eq!((life, world.runs("w-a1")), (Life::Ended(Ended::Stopped), 1));
+    }
+}
+
 #[test]
 fn a_signal_and_the_oom_killer_are_named() {
     let script = Script { exit: ExitCause::Signal(9), oom: true, ..Script::default() };
