@@ -268,6 +268,22 @@ async fn the_output_of_older_attempts_goes_when_a_new_one_begins() {
     }
 }
 
+#[tokio::test]
+async fn a_closed_entry_whose_container_is_not_removed_stays_without_its_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let entry = filled(&journal).await;
+    journal.log(&entry, 1).append(b"said");
+    journal.close(entry.id, "accepted".to_owned()).await.unwrap();
+    let log = journal.dir_of(&entry).join("log-1.00000000");
+    assert!(log.exists());
+    journal.prune_to(0, 0).await.unwrap();
+    assert!(!log.exists() && journal.entry(entry.id).is_some());
+    journal.removed(entry.id).await.unwrap();
+    journal.prune_to(0, 0).await.unwrap();
+    assert!(journal.entry(entry.id).is_none());
+}
+
 /// A wall clock that was wrong when the machine booted, and is set while an action runs.
 #[derive(Debug)]
 struct Jumping {

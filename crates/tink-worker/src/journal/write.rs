@@ -1,6 +1,6 @@
 //! Changes of the journal: disk first, then memory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tink_mutation::Mutation;
@@ -10,6 +10,10 @@ use tracing::warn;
 use super::open::NEW;
 use super::{Attempt, Disk, Entry, EntryId, HookRun, Journal, JournalError, Phase, Shared, durable, log_file};
 use crate::{Assignment, Report};
+
+/// Closed entries kept beyond the limits because their containers could not be removed yet; those of older ones are left
+/// to whoever looks after the engine.
+const HOLDING_MAX: usize = 256;
 
 impl Journal {
     /// Runs a change on a thread that may block: a disk can be slow.
@@ -89,7 +93,7 @@ impl Journal {
             }
             return Ok(());
         }
-        self.forget_output(id).await?;
+        self.forget_older_attempts(id).await?;
         let bytes = json(&attempt);
         self.change(id, "attempt.json", bytes, move |entry| {
             entry.attempt = Some(attempt);
@@ -100,15 +104,19 @@ impl Journal {
     }
 
     /// Before the new attempt is on disk: should it have the number of the old one, its output is counted from nothing.
-    async fn forget_output(&self, id: EntryId) -> Result<(), JournalError> {
+    async fn forget_older_attempts(&self, id: EntryId) -> Result<(), JournalError> {
         self.blocking(move |journal| {
-            let dir = journal.dir_of(&journal.entry(id).ok_or(JournalError::NoEntry { id: id.0 })?);
-            if let Err(error) = log_file::remove_all(journal.0.disk.as_ref(), &dir) {
-                warn!(dir = %dir.display(), %error, "the output of an older attempt cannot be removed");
-            }
+            let entry = journal.entry(id).ok_or(JournalError::NoEntry { id: id.0 })?;
+            journal.forget_output(&journal.dir_of(&entry));
             Ok(())
         })
         .await
+    }
+
+    fn forget_output(&self, dir: &Path) {
+        if let Err(error) = log_file::remove_all(self.0.disk.as_ref(), dir) {
+            warn!(dir = %dir.display(), %error, "output that is not needed any more cannot be removed");
+        }
     }
 
     /// The run's container is known.
@@ -174,8 +182,13 @@ impl Journal {
             for (nth, entry) in closed.iter().rev().enumerate() {
                 let dir = journal.dir_of(entry);
                 bytes = bytes.saturating_add(dir_bytes(journal.0.disk.as_ref(), &dir));
-                // A container that could not be removed yet is still to be found through its entry.
-                if (nth >= entries_max || bytes > bytes_max) && !entry.holds_containers() {
+                if nth < entries_max && bytes <= bytes_max {
+                    continue;
+                }
+                // A container that could not be removed yet is still to be found through its entry; the output is not needed.
+                if entry.holds_containers() && nth < entries_max.saturating_add(HOLDING_MAX) {
+                    journal.forget_output(&dir);
+                } else {
                     let source = durable::remove_dir(journal.0.disk.as_ref(), &dir).err();
                     journal.0.lock().entries.remove(&entry.id);
                     if let Some(source) = source {
@@ -189,7 +202,7 @@ impl Journal {
     }
 }
 
-pub(super) fn dir_bytes(disk: &dyn Disk, dir: &std::path::Path) -> u64 {
+pub(super) fn dir_bytes(disk: &dyn Disk, dir: &Path) -> u64 {
     let names = disk.list(dir).into_iter().flatten();
     names.filter_map(|name| disk.len(&dir.join(name)).ok()).map(|bytes| bytes.max(4096)).sum()
 }
