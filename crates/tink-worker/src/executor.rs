@@ -15,7 +15,7 @@ use tink_mutation::Mutation;
 use tink_runtime::{HandleRecord, Purpose, Runtime, RuntimeError};
 use tink_workflow::{ActionState, ImageRef};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::events::{Events, WorkerEvent};
 use crate::journal::{Attempt, Entry, EntryId, Journal, JournalError};
@@ -56,8 +56,9 @@ impl Default for ExecutorSettings {
 /// What running an action came to.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// There is a result, in the journal unless that was not possible.
-    Finished(Box<Report>),
+    /// There is a result, in the journal unless that was not possible. The containers of the entry, where it is given, are
+    /// to be removed.
+    Finished(Box<Report>, Option<Box<Entry>>),
     /// Nothing was started: the server did not take the RUNNING report. The server will offer the action again.
     NotStarted(TransportError),
     /// Nothing was started and nothing will be: the entry is closed.
@@ -205,15 +206,27 @@ impl Executor {
     }
 
     /// Removes the containers of an entry whose result is on disk; a failure costs memory, not correctness, and is
-    /// made up for after the next start.
+    /// made up for later.
     pub(crate) async fn clear_up(&self, entry: &Entry) {
         if let Err(error) = self.remove_all(entry).await {
             warn!(
                 workflow = %entry.assignment.workflow, action = %entry.assignment.name, error = %error,
-                "the action's container could not be removed; the worker tries again after its next start"
+                "the action's container could not be removed; the worker tries again later"
             );
             return;
         }
+        self.cleared(entry).await;
+    }
+
+    /// Tries again what [`Executor::clear_up`] could not do, and says no more of it.
+    pub(crate) async fn clear_up_again(&self, entry: &Entry) {
+        match self.remove_all(entry).await {
+            Ok(()) => self.cleared(entry).await,
+            Err(error) => debug!(entry = %entry.id, error = %error, "the action's container can still not be removed"),
+        }
+    }
+
+    async fn cleared(&self, entry: &Entry) {
         tink_failpoint::hit("worker.container.removed");
         if let Err(error) = self.journal.removed(entry.id).await {
             warn!(entry = %entry.id, error = error_chain(&error), "a removal could not be stored");
@@ -297,7 +310,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Puts the end into a report, stores it, and clears up.
+    /// Puts the end into a report and stores it.
     async fn finish(self, end: End) -> Outcome {
         let executor = self.executor;
         let stopped_at = end.stopped_at.unwrap_or_else(|| executor.clock.now());
@@ -316,14 +329,13 @@ impl<'a> Run<'a> {
         let report = executor.record(&self.entry, report).await;
         let stored = executor.journal.entry(self.id).is_some_and(|entry| entry.result.is_some());
         if stored || tink_mutation::is(Mutation::ForgetResult) {
-            executor.clear_up(&self.entry).await;
-        } else {
-            warn!(
-                workflow = %report.workflow, action = %report.action_name,
-                "the container stays until its result is stored or the worker starts again: it is the only witness"
-            );
+            return Outcome::Finished(report, Some(Box::new(self.entry)));
         }
-        Outcome::Finished(report)
+        warn!(
+            workflow = %report.workflow, action = %report.action_name,
+            "the container stays until its result is stored or the worker starts again: it is the only witness"
+        );
+        Outcome::Finished(report, None)
     }
 
     fn retrying(&self, reason: &str) {

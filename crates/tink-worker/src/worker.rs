@@ -2,6 +2,7 @@
 
 mod before_engine;
 mod lease;
+mod leftovers;
 mod link;
 mod offer;
 
@@ -18,7 +19,7 @@ use tink_runtime::{Identity, Runtime};
 use tink_workflow::{ActionId, ActionState, WorkerId, WorkflowId};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -28,6 +29,7 @@ use crate::journal::{Disk, EntryId, Journal, JournalError, JournalLimits, Phase,
 use crate::reporter::{Reporter, ReporterHandle};
 use crate::transport::{Next, Transport, TransportError};
 use crate::{Backoff, Clock, Report, SystemClock, error_chain};
+use leftovers::Leftovers;
 use link::Link;
 
 /// Everything a worker needs beside its transport and its engine.
@@ -173,6 +175,9 @@ const FIRST_TRY_MAX: Duration = Duration::from_secs(5);
 /// A server that reads from a cache shows what was so a moment ago; what it says for longer than this is so.
 const STALE_MAX: Duration = Duration::from_secs(10);
 
+/// A removal takes an engine two minutes at most; where nobody waits for the worker to end, it waits for that.
+const LAST_CHORES_MAX: Duration = Duration::from_secs(150);
+
 /// A request that took so long was held by the server, which is as good as a pause.
 const HELD: Duration = Duration::from_secs(10);
 
@@ -190,7 +195,7 @@ struct Dispatcher {
     poll: JoinSet<PollEnd>,
     poll_at: Instant,
     backoff: Backoff,
-    /// First tries of reports; while there are some, no new work is asked for.
+    /// First tries of reports, and removals of containers; while there are some, no new work is asked for.
     tried: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Entries of an earlier life, to be taken up before anything else.
     take_up: VecDeque<EntryId>,
@@ -199,6 +204,8 @@ struct Dispatcher {
     /// An action that ended and that the server shows as not begun, and since when.
     anew: Option<((WorkflowId, ActionId), Instant)>,
     chores: JoinSet<()>,
+    /// Tries removals of containers again that failed.
+    leftovers: Leftovers,
     /// Keeps the lease of the action that runs.
     renewal: JoinSet<()>,
     link: Link,
@@ -237,6 +244,7 @@ impl Dispatcher {
             gone: BTreeSet::new(),
             anew: None,
             chores: JoinSet::new(),
+            leftovers: Leftovers::default(),
             renewal: JoinSet::new(),
             journal_failing: false,
             hurry,
@@ -254,6 +262,7 @@ impl Dispatcher {
                 Some(()) = self.tried.next() => {}
                 Some(end) = self.reporter.join_next() => self.reporter_ended(&end).await,
                 Some(_) = self.chores.join_next() => {}
+                Some(_) = self.leftovers.tries.join_next() => {}
                 // Only a panic, or our own abort, ends it.
                 Some(_) = self.renewal.join_next() => {}
                 Some(end) = self.poll.join_next() => {
@@ -264,20 +273,15 @@ impl Dispatcher {
                 }
             }
         };
-        self.wind_up(ended).await;
+        self.wind_up(ended, stop).await;
         ended
     }
 
     /// What the journal holds from earlier lives.
     async fn survey(&mut self) {
+        self.clear_up_leftovers();
         for entry in self.journal.entries() {
-            let phase = entry.phase();
-            if matches!(phase, Phase::Finished | Phase::Closed) && entry.holds_containers() {
-                let executor = self.executor.clone();
-                let entry = entry.clone();
-                self.chores.spawn(async move { executor.clear_up(&entry).await });
-            }
-            match phase {
+            match entry.phase() {
                 Phase::Attempted | Phase::Started | Phase::Ended => self.take_up.push_back(entry.id),
                 Phase::Finished => {
                     if let Some(report) = &entry.result {
@@ -344,9 +348,12 @@ impl Dispatcher {
             (Err(_), None) => return,
         };
         match (outcome, id) {
-            (Outcome::Finished(report), Some(id)) => {
+            (Outcome::Finished(report, leftovers), Some(id)) => {
                 if let Some(entry) = self.journal.entry(id) {
                     self.report(id, &entry.assignment, &report).await;
+                }
+                if let Some(entry) = leftovers {
+                    self.clear_up(*entry);
                 }
                 self.journal_failing = false;
                 self.ask_at_once();
@@ -359,7 +366,7 @@ impl Dispatcher {
                 self.gone.insert(id);
             }
             (Outcome::Journal(error), _) => self.journal_failed(&error),
-            (Outcome::Finished(_) | Outcome::Gone, None) | (Outcome::Refused, _) => self.ask_later(),
+            (Outcome::Finished(..) | Outcome::Gone, None) | (Outcome::Refused, _) => self.ask_later(),
         }
     }
 
@@ -404,7 +411,7 @@ impl Dispatcher {
             });
         }
         if let Some(report) = entry.result.clone() {
-            return Some(Outcome::Finished(Box::new(report)));
+            return Some(Outcome::Finished(Box::new(report), None));
         }
         let report = Report {
             state: ActionState::Failed,
@@ -415,7 +422,7 @@ impl Dispatcher {
                 "internal error of tink-worker: the action's task panicked; see its log",
             )
         };
-        Some(Outcome::Finished(self.executor.record(&entry, report).await))
+        Some(Outcome::Finished(self.executor.record(&entry, report).await, None))
     }
 
     async fn reporter_ended(&mut self, end: &Result<(), JoinError>) {
@@ -432,7 +439,7 @@ impl Dispatcher {
     }
 
     /// Lets go of everything in bounded time. The container goes on; its entry says how to find it.
-    async fn wind_up(mut self, ended: Ended) {
+    async fn wind_up(mut self, ended: Ended, stop: &CancellationToken) {
         self.poll.abort_all();
         self.action.abort_all();
         if let Some(entry) = self.current.and_then(|id| self.journal.entry(id)) {
@@ -442,9 +449,26 @@ impl Dispatcher {
             };
             info!(workflow = %entry.assignment.workflow, action = %entry.assignment.name, "{next}");
         }
+        let give_up = Instant::now() + self.settings.stop_timeout;
         let waiting = async { while self.tried.next().await.is_some() {} };
-        if timeout(self.settings.stop_timeout, waiting).await.is_err() {
+        if timeout_at(give_up, waiting).await.is_err() {
             info!("a result is not reported yet; it is kept for the next start");
+        }
+        let chores = async {
+            while self.chores.join_next().await.is_some() {}
+            while self.leftovers.tries.join_next().await.is_some() {}
+        };
+        let patience = async {
+            match ended {
+                Ended::Stopped => sleep_until(give_up).await,
+                // Nobody waits, and nobody may start a worker here again.
+                Ended::Finished => drop(timeout(LAST_CHORES_MAX, stop.cancelled()).await),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = chores => {}
+            () = patience => info!("a container is not removed yet; that is done after the next start"),
         }
         info!(?ended, "worker ends");
     }

@@ -117,7 +117,7 @@ impl Executor {
             stopped_at: Some(self.clock.now()),
             ..Report::running(&entry.assignment, message)
         };
-        Outcome::Finished(self.record(entry, report).await)
+        Outcome::Finished(self.record(entry, report).await, None)
     }
 }
 

@@ -23,6 +23,7 @@ impl Dispatcher {
             Ok(Next::Nothing) => {
                 self.link.up();
                 self.executor.reporter.offered(None).await;
+                self.clear_up_leftovers_at_times();
                 if took >= HELD {
                     self.backoff.reset();
                 }

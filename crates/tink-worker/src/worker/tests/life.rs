@@ -93,6 +93,45 @@ fn output_that_falls_silent_or_never_ends_does_not_hold_up_a_result() {
 }
 
 #[test]
+fn a_result_does_not_wait_for_the_removal_of_its_container_and_neither_does_the_next_action() {
+    let script = Script { removal_takes: Duration::from_secs(100), ..Script::default() };
+    let world = World::new(vec![workflow("w", &["x", "y"], |_| {})], &[("x", script)]);
+    let machine = std::sync::Arc::clone(&world.machine);
+    let (life, _) = world.live_beside(None, |_, mut events, _| async move {
+        let mut while_it_hangs = 0;
+        while let Some(event) = events.next().await {
+            if matches!(event, WorkerEvent::Reported { .. }) {
+                while_it_hangs +=
+                    usize::from(machine.lock().unwrap().containers.keys().any(|name| name.contains("a1")));
+            }
+        }
+        assert_eq!(while_it_hangs, 2);
+    });
+    assert_eq!((life, state(&world, 0)), (FINISHED, WorkflowState::Success));
+    assert!(world.machine.lock().unwrap().containers.is_empty(), "it is removed before the worker ends");
+}
+
+#[test]
+fn a_removal_that_failed_is_tried_again_after_the_next_action() {
+    let script = Script { removal_failures: 1, ..Script::default() };
+    let world = World::new(vec![workflow("w", &["x", "y"], |_| {})], &[("x", script)]);
+    assert_eq!(world.live(None).0, FINISHED);
+    assert!(world.machine.lock().unwrap().containers.is_empty());
+}
+
+#[test]
+fn a_removal_that_failed_is_tried_again_by_a_worker_that_is_idle() {
+    let script = Script { removal_failures: 3, ..Script::default() };
+    let world = World::new(vec![workflow("w", &["x"], |_| {})], &[("x", script)]).endless();
+    let (life, _) = world.live_beside(None, |stop, _, _| async move {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        stop.cancel();
+    });
+    assert_eq!(life, Life::Ended(Ended::Stopped));
+    assert!(world.machine.lock().unwrap().containers.is_empty());
+}
+
+#[test]
 fn a_signal_and_the_oom_killer_are_named() {
     let script = Script { exit: ExitCause::Signal(9), oom: true, ..Script::default() };
     let world = World::new(vec![workflow("w", &["bad"], |_| {})], &[("bad", script)]);
