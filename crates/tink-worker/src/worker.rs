@@ -5,8 +5,9 @@ mod lease;
 mod leftovers;
 mod link;
 mod offer;
+mod passed_over;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::transport::{Next, Transport, TransportError};
 use crate::{Backoff, Clock, Report, SystemClock, error_chain};
 use leftovers::Leftovers;
 use link::Link;
+use passed_over::Gone;
 
 /// Everything a worker needs beside its transport and its engine.
 #[derive(Clone, Debug)]
@@ -200,7 +202,7 @@ struct Dispatcher {
     /// Entries of an earlier life, to be taken up before anything else.
     take_up: VecDeque<EntryId>,
     /// Entries whose container was looked for in this life and is gone.
-    gone: BTreeSet<EntryId>,
+    gone: Gone,
     /// An action that ended and that the server shows as not begun, and since when.
     anew: Option<((WorkflowId, ActionId), Instant)>,
     chores: JoinSet<()>,
@@ -241,7 +243,7 @@ impl Dispatcher {
             poll_at: Instant::now(),
             tried: FuturesUnordered::new(),
             take_up: VecDeque::new(),
-            gone: BTreeSet::new(),
+            gone: Gone::default(),
             anew: None,
             chores: JoinSet::new(),
             leftovers: Leftovers::default(),
@@ -349,6 +351,7 @@ impl Dispatcher {
         };
         match (outcome, id) {
             (Outcome::Finished(report, leftovers), Some(id)) => {
+                self.gone.remove(id);
                 if let Some(entry) = self.journal.entry(id) {
                     self.report(id, &entry.assignment, &report).await;
                 }

@@ -10,7 +10,6 @@ use tracing::{info, warn};
 use super::{Dispatcher, HELD, STALE_MAX};
 use crate::Assignment;
 use crate::assignment::Begun;
-use crate::error_chain;
 use crate::events::WorkerEvent;
 use crate::journal::{Entry, Phase};
 use crate::transport::{Next, TransportError};
@@ -23,6 +22,7 @@ impl Dispatcher {
             Ok(Next::Nothing) => {
                 self.link.up();
                 self.executor.reporter.offered(None).await;
+                self.hear_nothing().await;
                 self.clear_up_leftovers_at_times();
                 if took >= HELD {
                     self.backoff.reset();
@@ -31,6 +31,7 @@ impl Dispatcher {
             }
             Ok(Next::Action(assignment)) => {
                 self.link.up();
+                self.gone.hear_work();
                 let key = (assignment.workflow.clone(), assignment.action.clone());
                 self.executor.reporter.offered(Some(key)).await;
                 self.offered(*assignment).await;
@@ -48,12 +49,15 @@ impl Dispatcher {
     async fn offered(&mut self, assignment: Assignment) {
         let Some(assignment) = self.incarnation(assignment) else { return self.ask_later() };
         let known = self.journal.find(&assignment.workflow, &assignment.action);
-        let Some(entry) = known.filter(|entry| entry.closed.is_none() || entry.result.is_some()) else {
+        let Some(entry) =
+            known.filter(|entry| entry.closed.is_none() || entry.result.is_some() || self.is_foreign(entry))
+        else {
             return self.take(assignment).await;
         };
         match entry.phase() {
+            Phase::Closed if entry.result.is_none() => self.disown(entry),
             Phase::Assigned => self.start(entry),
-            Phase::Attempted | Phase::Started if self.gone.contains(&entry.id) => self.run_again(entry),
+            Phase::Attempted | Phase::Started if self.gone.contains(entry.id) => self.run_again(entry),
             Phase::Attempted | Phase::Started | Phase::Ended => {
                 self.take_up.push_back(entry.id);
             }
@@ -116,7 +120,7 @@ impl Dispatcher {
 
     /// Opens an entry for an action that was never seen.
     async fn take(&mut self, assignment: Assignment) {
-        self.abandon_what_was_not_started().await;
+        self.abandon_what_was_passed_over().await;
         let opened = match self.journal.begin(assignment.clone()).await {
             Ok(entry) => Ok(entry),
             // A full disk is the usual cause; closed entries may go.
@@ -131,22 +135,9 @@ impl Dispatcher {
         }
     }
 
-    /// Entries that were never started and that the server passed over hold nothing worth keeping.
-    async fn abandon_what_was_not_started(&mut self) {
-        for entry in self.journal.entries().into_iter().filter(|entry| entry.phase() == Phase::Assigned) {
-            let note = "never started: the server went on to another action".to_owned();
-            if let Err(error) = self.journal.close(entry.id, note).await {
-                warn!(entry = %entry.id, error = error_chain(&error), "an entry could not be closed");
-            }
-        }
-    }
-
     fn run_again(&mut self, entry: Entry) {
-        if entry.other_runtime(self.executor.runtime.name()).is_some() {
-            let executor = self.executor.clone();
-            self.current = Some(entry.id);
-            self.action.spawn(async move { executor.disown(&entry).await });
-            return;
+        if self.is_foreign(&entry) {
+            return self.disown(entry);
         }
         warn!(
             workflow = %entry.assignment.workflow, action = %entry.assignment.name,
@@ -154,6 +145,17 @@ impl Dispatcher {
             "the server asks for an action again whose container is gone without a result; it runs once more"
         );
         self.start(entry);
+    }
+
+    /// Whether another engine than this worker has was asked to run it.
+    fn is_foreign(&self, entry: &Entry) -> bool {
+        entry.other_runtime(self.executor.runtime.name()).is_some()
+    }
+
+    fn disown(&mut self, entry: Entry) {
+        let executor = self.executor.clone();
+        self.current = Some(entry.id);
+        self.action.spawn(async move { executor.disown(&entry).await });
     }
 
     fn start(&mut self, entry: Entry) {

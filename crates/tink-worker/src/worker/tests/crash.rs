@@ -5,7 +5,7 @@ use tink_workflow::{ActionState, WorkflowState};
 
 use crate::Ended;
 use crate::doubles::{Fault, Life, Script, World, workflow};
-use crate::transport::Next;
+use crate::transport::{Ack, Next};
 
 const FINISHED: Life = Life::Ended(Ended::Finished);
 
@@ -191,26 +191,93 @@ fn a_late_container_is_the_witness_of_its_timeout_until_that_is_stored() {
     }
 }
 
-#[test]
-fn an_action_whose_container_is_gone_is_not_started_before_the_server_asks_for_it() {
-    let world = (1..)
-        .find_map(|at| {
-            let world = world().endless();
-            let (life, steps) = world.live(Some((at, Fault::Crash)));
-            assert_eq!(life, Life::Crashed);
-            steps.is_some_and(|steps| steps.last() == "after start").then_some(world)
-        })
-        .unwrap();
+/// A world whose worker died at this step of its first action.
+fn world_that_died(step: &str) -> World {
+    let mut worlds = (1..).filter_map(|at| {
+        let world = world().endless();
+        let (life, steps) = world.live(Some((at, Fault::Crash)));
+        assert_eq!(life, Life::Crashed);
+        steps.is_some_and(|steps| steps.last() == step).then_some(world)
+    });
+    worlds.next().unwrap()
+}
+
+/// A world whose machine was booted again while its first action ran.
+fn world_with_a_gone_container() -> World {
+    let world = world_that_died("after start");
     world.machine.lock().unwrap().reboot();
-    let said = world.reports().len();
-    // The server has nothing to do: the workflow was deleted while the machine was away.
-    world.office.offers.lock().unwrap().extend((0..1000).map(|_| Next::Nothing));
+    world
+}
+
+/// A file of the entry of an action.
+fn file_of(world: &World, action: &str, file: &str) -> std::path::PathBuf {
+    let entries = std::fs::read_dir(world.dir().join("assignments")).unwrap();
+    let mut dirs = entries.map(|entry| entry.unwrap().path());
+    dirs.find(|path| path.to_string_lossy().ends_with(action)).unwrap().join(file)
+}
+
+/// What became of the entry of an action, as far as its file says.
+fn note(world: &World, action: &str) -> Option<String> {
+    std::fs::read_to_string(file_of(world, action, "acknowledged")).ok()
+}
+
+fn live_for(world: &World, seconds: u64) {
     let (life, _) = world.live_beside(None, |stop, _, _| async move {
-        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
         stop.cancel();
     });
     assert_eq!(life, Life::Ended(Ended::Stopped));
+}
+
+#[test]
+fn an_action_whose_container_is_gone_is_not_started_before_the_server_asks_for_it() {
+    let world = world_with_a_gone_container();
+    let said = world.reports().len();
+    // The server has nothing to do: the workflow was deleted while the machine was away.
+    world.office.offers.lock().unwrap().extend((0..1000).map(|_| Next::Nothing));
+    live_for(&world, 60);
     assert_eq!((world.runs("v-a1"), world.reports().len()), (1, said), "neither started nor said to run");
+    assert!(note(&world, "v-a1").unwrap().contains("the server does not ask for it"));
+}
+
+#[test]
+fn an_action_that_another_engine_may_still_run_is_not_begun_anew_after_it_was_given_up() {
+    let world = world_that_died("after wait");
+    let record = file_of(&world, "v-a1", "container.json");
+    let text = std::fs::read_to_string(&record).unwrap().replace("\"double\"", "\"another\"");
+    std::fs::write(&record, text).unwrap();
+    world.office.offers.lock().unwrap().extend((0..1000).map(|_| Next::Nothing));
+    live_for(&world, 60);
+    assert!(note(&world, "v-a1").unwrap().contains("the server does not ask for it"));
+    world.office.offers.lock().unwrap().clear();
+    live_for(&world, 60);
+    assert_eq!((world.runs("v-a1"), world.office.engine.workflows()[0].state), (1, WorkflowState::Failed));
+}
+
+#[test]
+fn a_server_that_says_once_or_twice_that_there_is_nothing_may_still_ask_for_it() {
+    let world = world_with_a_gone_container();
+    world.office.offers.lock().unwrap().extend([Next::Nothing, Next::Nothing]);
+    live_for(&world, 60);
+    assert_eq!(world.runs("v-a1"), 2);
+    assert_eq!(note(&world, "v-a1").unwrap(), "accepted\n");
+    let entries = std::fs::read_dir(world.dir().join("assignments")).unwrap();
+    let of = entries.filter(|entry| entry.as_ref().unwrap().path().to_string_lossy().ends_with("v-a1"));
+    assert_eq!(of.count(), 1, "it is the same entry");
+}
+
+#[test]
+fn an_action_whose_container_is_gone_is_given_up_when_the_server_goes_on_to_another_one() {
+    let world = world_with_a_gone_container();
+    world.office.engine.cancel("while the machine was away");
+    let other = World::new(vec![workflow("other", &["x"], |_| {})], &[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let assignment = runtime.block_on(other.office.peek()).unwrap();
+    world.office.offers.lock().unwrap().push_back(Next::Action(Box::new(assignment)));
+    world.office.answers.lock().unwrap().extend([Ok(Ack::Accepted), Ok(Ack::Accepted)]);
+    live_for(&world, 10);
+    assert_eq!((world.runs("v-a1"), world.runs("other-a1")), (1, 1));
+    assert!(note(&world, "v-a1").unwrap().contains("went on to another action"));
 }
 
 #[test]
