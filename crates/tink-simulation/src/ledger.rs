@@ -67,6 +67,9 @@ struct Books {
     /// What the worker of each machine calls itself, and the actions it got leave to start since the machine was booted.
     names: BTreeMap<usize, String>,
     leaves: BTreeSet<(String, String)>,
+    /// Actions that the server knows are about to end a machine, by the process that told it since that machine was booted;
+    /// and whether it has started the action, or told how it ended.
+    announced: BTreeMap<(String, String), bool>,
     server_started: Instant,
     epoch: u64,
     stats: Stats,
@@ -108,6 +111,7 @@ impl Ledger {
             stored: BTreeSet::new(),
             names: BTreeMap::new(),
             leaves: BTreeSet::new(),
+            announced: BTreeMap::new(),
             server_started: Instant::now(),
             epoch: 0,
             stats: Stats::default(),
@@ -206,6 +210,36 @@ impl Ledger {
         let mut books = self.lock();
         if let Some(name) = books.names.get(&machine).cloned() {
             books.leaves.retain(|(_, of)| *of != name);
+            books.announced.retain(|(_, of), _| *of != name);
+        }
+    }
+
+    /// The server answered a process that an action is about to end its machine.
+    pub fn announced(&self, action: &str, process: &str, accepted: bool) {
+        let mut books = self.lock();
+        let key = (action.to_owned(), process.to_owned());
+        if accepted {
+            books.announced.entry(key).or_insert(false);
+        } else {
+            books.announced.remove(&key);
+        }
+    }
+
+    /// A process tells how an action ended.
+    pub fn told(&self, action: &str, process: &str) {
+        if let Some(told) = self.lock().announced.get_mut(&(action.to_owned(), process.to_owned())) {
+            *told = true;
+        }
+    }
+
+    /// A process asks for work, by which it says that its machine has ended, if it was to.
+    pub fn asks_for_work(&self, process: &str) {
+        let books = self.lock();
+        let silent = books.announced.iter().find(|((_, of), done)| of == process && !**done);
+        let silent = silent.map(|((action, _), _)| action.clone());
+        drop(books);
+        if let Some(action) = silent {
+            self.violation(format!("{action} was announced, and work is asked for before it was started"));
         }
     }
 
@@ -226,14 +260,28 @@ impl Ledger {
         books.note(format_args!("machine {machine} boot {boot} starts {action}"));
         let earlier = books.starts.entry(action.to_owned()).or_default();
         let again = earlier.iter().any(|start| start.machine == machine && start.boot == boot);
+        let is_again = !earlier.is_empty();
         let elsewhere = earlier.iter().any(|start| start.machine != machine);
         let ends = Instant::now() + script.runs_for;
         earlier.push(Start { machine, boot, ends, stopped: false });
         let taken_over = books.takeovers.contains_key(action);
         let done = books.stored.contains(&(action.to_owned(), machine));
         let name = books.names.get(&machine).cloned().unwrap_or_default();
-        let has_leave = books.leaves.contains(&(action.to_owned(), name));
+        let has_leave = books.leaves.contains(&(action.to_owned(), name.clone()));
+        let ends_unannounced = match books.announced.get_mut(&(action.to_owned(), name)) {
+            Some(started) => {
+                *started = true;
+                false
+            }
+            None => script.ends_machine,
+        };
         drop(books);
+        if ends_unannounced {
+            self.violation(format!("{action} is to end its machine and was started before the server knew"));
+        }
+        if script.ends_machine && is_again {
+            self.violation(format!("{action} is to end its machine and was started a second time"));
+        }
         if done {
             self.violation(format!("{action} was started again where its result is on disk"));
         }
@@ -314,7 +362,8 @@ impl Ledger {
         let stopped =
             self.lock().starts.get(is.id.as_str()).is_some_and(|starts| starts.iter().any(|start| start.stopped));
         let is_so = match is.state {
-            ActionState::Success => ended && script.code == 0,
+            // Announced, it is a success unless something else is heard.
+            ActionState::Success => ended && script.code == 0 || was.leaving_until.is_some(),
             ActionState::Failed => ended && script.code != 0 || stopped,
             ActionState::Timeout => is.spec.timeout_s > 0,
             ActionState::Pending | ActionState::Running => true,

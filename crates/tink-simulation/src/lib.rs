@@ -17,7 +17,7 @@
 //! of the same seed.
 //!
 //! Limits: HTTP/2 and TCP are not simulated (a message is lost, late or doubled as a whole), nor are SQLite (the store is
-//! one in memory under the same contract), actions that end their machine, hooks, and the wires of 2021 and 2023.
+//! one in memory under the same contract), hooks, and the wires of 2021 and 2023.
 
 mod disk;
 mod ledger;

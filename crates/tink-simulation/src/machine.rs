@@ -12,6 +12,7 @@ use tink_runtime::{
 use tink_server::simulation::MemoryStore;
 use tink_worker::Clock;
 use tink_workflow::{ImageRef, Timestamp};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::ledger::Ledger;
@@ -27,6 +28,10 @@ pub struct Script {
     pub code: i32,
     /// What it says, evenly over its time.
     pub lines: u64,
+    /// Whether it is there to end its machine.
+    pub ends_machine: bool,
+    /// From its start until the machine goes down, which may be while it runs or after its end.
+    pub goes_down_after: Option<Duration>,
 }
 
 impl Script {
@@ -40,7 +45,11 @@ impl Script {
             _ => bits / 8 % 200,
         };
         let code = if bits >> 32 & 7 == 0 { 3 } else { 0 };
-        Self { runs_for: Duration::from_millis(seconds * 1000 + bits / 64 % 1000), code, lines: bits >> 40 & 7 }
+        let runs_for = Duration::from_millis(seconds * 1000 + bits / 64 % 1000);
+        let ends_machine = bits >> 44 & 7 == 0;
+        // One that fails found nothing to boot.
+        let goes_down_after = (ends_machine && code == 0).then(|| runs_for.mul_f64((bits >> 50 & 7) as f64 / 4.0));
+        Self { runs_for, code, lines: bits >> 40 & 7, ends_machine, goes_down_after }
     }
 
     /// Its `nth` line.
@@ -79,6 +88,8 @@ struct State {
     containers: BTreeMap<String, Container>,
     boot: u64,
     booted: Instant,
+    /// The boot that a container ends, or has ended.
+    ended: u64,
     /// Seconds that its wall clock is off.
     off_s: i64,
     /// Calls to the engine that fail, of a thousand.
@@ -93,6 +104,7 @@ pub struct Machine {
     /// Its place among the machines.
     pub number: usize,
     state: Arc<Mutex<State>>,
+    goes_down: Arc<Notify>,
     begun: Instant,
     random: Random,
     ledger: Ledger,
@@ -112,9 +124,17 @@ impl Machine {
     /// A machine that was just switched on. It looks into `store` only to hold what it does against it.
     #[must_use]
     pub fn new(number: usize, random: Random, ledger: Ledger, store: MemoryStore) -> Self {
-        let state =
-            State { containers: BTreeMap::new(), boot: 1, booted: Instant::now(), off_s: 0, failing: 0, failed: false };
-        Self { number, state: Arc::new(Mutex::new(state)), begun: Instant::now(), random, ledger, store }
+        let state = State {
+            containers: BTreeMap::new(),
+            boot: 1,
+            booted: Instant::now(),
+            ended: 0,
+            off_s: 0,
+            failing: 0,
+            failed: false,
+        };
+        let (state, goes_down) = (Arc::new(Mutex::new(state)), Arc::new(Notify::new()));
+        Self { number, state, goes_down, begun: Instant::now(), random, ledger, store }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -127,6 +147,36 @@ impl Machine {
         state.containers.clear();
         state.boot += 1;
         state.booted = Instant::now();
+    }
+
+    /// Waits until a container ends the machine, and the time comes to boot it.
+    pub async fn goes_down(&self) {
+        loop {
+            {
+                let state = self.lock();
+                if state.ended == state.boot {
+                    return;
+                }
+            }
+            self.goes_down.notified().await;
+        }
+    }
+
+    /// The container of that name ends the machine in a while, unless it is stopped or something else does it before.
+    fn goes_down_in(&self, after: Duration, container: String, boot: u64) {
+        let machine = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            let mut state = machine.lock();
+            let stopped = state.containers.get(&container).is_some_and(|container| container.stopped.is_some());
+            if state.boot != boot || stopped {
+                return;
+            }
+            state.ended = boot;
+            drop(state);
+            machine.ledger.note(format_args!("{container} ends machine {}", machine.number));
+            machine.goes_down.notify_one();
+        });
     }
 
     /// From now on the wall clock is off by so much.
@@ -239,6 +289,9 @@ impl Runtime for Engine {
         let stored = self.machine.store.now(&spec.identity.workflow);
         let stored = stored.as_ref().map(|stored| &stored.workflow);
         self.machine.ledger.started(action, self.machine.number, boot, &script, stored);
+        if let Some(after) = script.goes_down_after {
+            self.machine.goes_down_in(after, name.clone(), boot);
+        }
         self.step(Operation::Start, &name).await?;
         Ok(Self::record(&spec.identity))
     }

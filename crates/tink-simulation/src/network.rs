@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use prost::Message as _;
+use tink_proto::v2025::ActionStatusRequest;
+use tink_proto::v2025::action_status_request::StateType;
 use tink_server::simulation::{OpenLine, Peer};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -175,13 +178,37 @@ impl Wire {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let path = parts.uri.path().to_owned();
+        let said = said(&path, &body);
+        self.note_request(&path, said.as_ref());
         self.double(&path, &parts.headers, &body);
         link.pass().await?;
         let answer = link.deliver(&self.process, &path, parts.headers, body)?;
         let answer = answer.await.map_err(|_| io::Error::from(io::ErrorKind::ConnectionReset))?;
+        self.note_answer(said.as_ref(), &answer);
         link.pass().await?;
         self.life.step_or_die().await;
         Ok(answer)
+    }
+
+    fn note_request(&self, path: &str, said: Option<&ActionStatusRequest>) {
+        match said {
+            None if path.ends_with("/GetAction") => self.link.ledger.asks_for_work(&self.process),
+            Some(said) if !said.leaving() && said.action_state() != StateType::Running => {
+                self.link.ledger.told(said.action_id(), &self.process);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_answer(&self, said: Option<&ActionStatusRequest>, answer: &http::Response<Body>) {
+        let Some(said) = said.filter(|said| said.leaving()) else { return };
+        let status = answer.headers().get("grpc-status").and_then(|status| status.to_str().ok()).unwrap_or("0");
+        match status {
+            "0" => self.link.ledger.announced(said.action_id(), &self.process, true),
+            // Refused: NOT_FOUND or FAILED_PRECONDITION.
+            "5" | "9" => self.link.ledger.announced(said.action_id(), &self.process, false),
+            _ => {}
+        }
     }
 
     /// The same message comes a second time, soon or late, as one does that a proxy repeats.
@@ -202,6 +229,12 @@ impl Wire {
             }
         });
     }
+}
+
+/// The report in a request, if it is one.
+fn said(path: &str, body: &[u8]) -> Option<ActionStatusRequest> {
+    let is_report = path.ends_with("/ReportActionStatus");
+    is_report.then(|| ActionStatusRequest::decode(body.get(5..).unwrap_or_default()).ok()).flatten()
 }
 
 impl std::fmt::Debug for Wire {

@@ -217,6 +217,9 @@ impl Server {
         let failed = response.headers().get("grpc-status").is_some_and(|status| status != "0");
         let refused = response.headers().contains_key("tink-refused");
         let Ok(said) = ActionStatusRequest::decode(body.get(5..).unwrap_or_default()) else { return };
+        if said.leaving() {
+            return;
+        }
         let state = match said.action_state() {
             StateType::Success => ActionState::Success,
             StateType::Failed => ActionState::Failed,

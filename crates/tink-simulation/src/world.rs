@@ -221,7 +221,11 @@ impl World {
         };
         let id = WorkflowId::new("default", &format!("w{nth}")).ok()?;
         let at = Timestamp::from_second(EPOCH_S + i64::try_from(nth).ok()?).ok()?;
-        Workflow::from_spec(id, &spec, at, fresh).ok()
+        let mut workflow = Workflow::from_spec(id, &spec, at, fresh).ok()?;
+        for action in workflow.tasks.iter_mut().flat_map(|task| &mut task.actions) {
+            action.spec.ends_machine = Script::of(action.id.as_str()).ends_machine;
+        }
+        Some(workflow)
     }
 
     fn is_calm(&self) -> bool {
@@ -237,21 +241,26 @@ impl World {
             let killed_at = Instant::now() + random.millis(1000, 200_000);
             let killed_at = if doomed { killed_at.min(self.calm_at) } else { killed_at };
             let timed = doomed && random.chance(300);
+            let mut goes_down = false;
             tokio::select! {
                 biased;
+                () = site.machine.goes_down() => {
+                    goes_down = true;
+                    life.kill();
+                }
                 () = life.died() => {}
                 () = sleep_until(killed_at), if timed => life.kill(),
                 () = sleep_until(self.calm_at), if doomed => life.kill(),
                 () = self.work(site, &life) => life.kill(),
             }
-            self.after_death(site).await;
+            self.after_death(site, goes_down).await;
         }
     }
 
-    async fn after_death(&self, site: &Site) {
+    async fn after_death(&self, site: &Site, goes_down: bool) {
         let random = &self.random;
         let number = site.machine.number;
-        let with_machine = !self.is_calm() && random.chance(300);
+        let with_machine = !self.is_calm() && random.chance(300) || goes_down;
         site.link.hang_up(with_machine);
         if with_machine {
             let wiped = random.chance(300);
@@ -383,7 +392,7 @@ impl World {
             }
         }
         let whole: String = (0..script.lines).map(|nth| Script::line(nth) + "\n").collect();
-        let stopped = result["state"] == "TIMEOUT";
+        let stopped = result["state"] == "TIMEOUT" || script.goes_down_after.is_some();
         let is_right = if stopped { whole.starts_with(&log) } else { log == whole };
         if !is_right {
             self.ledger.violation(format!("the log of {action} is {log:?} and not {whole:?}"));
