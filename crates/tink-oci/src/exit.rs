@@ -1,14 +1,20 @@
 //! How a container ended: the file that says so, and what is in it.
 
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::StartFailure;
-use crate::whole_file::write_file;
 
 pub(crate) const EXIT_FILE: &str = "exit.json";
+/// Becomes the exit record. It is there from the container's start on, so that a disk which is full by the container's
+/// end has room for it all the same.
+const ROOM_FILE: &str = ".exit.json.new";
+const ROOM_BYTES: usize = 4096;
 
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,19 +56,34 @@ impl ExitStatus {
         }
     }
 
-    /// Writes the exit record: whole for whoever reads it, on disk after [`ExitStatus::sync`].
+    /// Takes the room that the exit record will need.
+    pub(crate) fn reserve(dir: &Path) -> std::io::Result<()> {
+        open_room(dir)?.write_all(&[b' '; ROOM_BYTES])
+    }
+
+    /// Writes the exit record, into the room that was reserved for it: whole for whoever reads it, on disk after
+    /// [`ExitStatus::sync`].
     ///
     /// Whoever reports an exit makes it durable together with what else it knows, so nobody waits for the disk here; a power
     /// cut in between is one that came a moment earlier.
     pub(crate) fn save(&self, dir: &Path) -> std::io::Result<()> {
-        write_file(dir, EXIT_FILE, &serde_json::to_vec_pretty(self)?)
+        let bytes = serde_json::to_vec_pretty(self)?;
+        let mut file = open_room(dir)?;
+        file.write_all(&bytes)?;
+        file.set_len(bytes.len() as u64)?;
+        std::fs::rename(dir.join(ROOM_FILE), dir.join(EXIT_FILE))
     }
 
     /// Puts the exit record on disk, for a worker that is not there now.
     pub(crate) fn sync(dir: &Path) -> std::io::Result<()> {
-        std::fs::File::open(dir.join(EXIT_FILE))?.sync_all()?;
-        std::fs::File::open(dir)?.sync_all()
+        File::open(dir.join(EXIT_FILE))?.sync_all()?;
+        File::open(dir)?.sync_all()
     }
+}
+
+/// What is in it stays: to empty it would give the room away.
+fn open_room(dir: &Path) -> std::io::Result<File> {
+    File::options().write(true).create(true).truncate(false).mode(0o600).open(dir.join(ROOM_FILE))
 }
 
 /// How a container's program ended.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::Signal;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
@@ -15,7 +16,7 @@ use crate::record::Record;
 use crate::spec::Spec;
 use crate::status::{LOCK_FILE, is_locked};
 use crate::stop::{StopError, stop};
-use crate::{cgroup, mountinfo};
+use crate::{cgroup, mountinfo, process};
 
 /// How long the shim may take to clean up behind the exit it wrote: a layer of very many files on a slow disk takes long.
 const SHIM_DEADLINE: Duration = Duration::from_secs(120);
@@ -33,6 +34,13 @@ pub async fn remove(dir: &Path) -> Result<(), RemoveError> {
     let record = Record::load(dir).ok().flatten();
     match stop(dir, Duration::ZERO).await {
         Err(StopError::Status(crate::StatusError::Record(_))) | Ok(()) => {}
+        // Nothing of it lives but its shim, which finds no room for the exit: nobody wants to know that any more.
+        Err(error @ StopError::Alive { .. }) => match record.as_ref().map(|record| record.shim) {
+            Some(shim) if process::descendants(shim.pid).is_empty() => {
+                shim.signal(Signal::KILL).map_err(|source| RemoveError::Shim { dir: dir.to_owned(), source })?;
+            }
+            _ => return Err(error.into()),
+        },
         Err(error) => return Err(error.into()),
     }
     shim_end(dir).await?;

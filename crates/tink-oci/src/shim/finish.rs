@@ -10,8 +10,8 @@ use crate::boot::{now, uptime_ms};
 use crate::cgroup;
 use crate::exit::{ExitStatus, Outcome};
 
-/// How often the exit is tried to be written, one second apart: a full disk may be emptied by then.
-const SAVE_ATTEMPTS: u32 = 600;
+/// Between two tries to write the exit.
+const SAVE_PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// What the exit record says, as far as the supervision knows it.
 pub(super) struct Ending {
@@ -44,7 +44,9 @@ pub(super) fn finish(owner: &mut Owner, ending: Ending) {
     save(owner, &exit);
 }
 
-/// The exit must not be lost for want of a few bytes: what the container wrote, and then its log, make room for it.
+/// The exit must not be lost for want of a few bytes. Its room was taken at the start; where a disk does not overwrite in
+/// place, or fails, what the container wrote and then its log make room for it, and it is tried without end: only when it
+/// is written, or the container removed, is anybody helped.
 fn save(owner: &mut Owner, exit: &ExitStatus) {
     let Err(error) = exit.save(&owner.dir) else { return };
     note(&format!("failed to write the exit, making room for it: {error}"));
@@ -53,17 +55,17 @@ fn save(owner: &mut Owner, exit: &ExitStatus) {
         return;
     }
     owner.log.discard();
-    for _ in 0..SAVE_ATTEMPTS {
+    note(&format!("still no room for the exit, trying until there is: {exit:?}"));
+    loop {
         match exit.save(&owner.dir) {
             Ok(()) => return,
             // Removed under us: there is nobody to tell any more.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
             Err(_) => {
-                let _ = poll(&mut [], Some(&Timespec { tv_sec: 1, tv_nsec: 0 }));
+                let _ = poll(&mut [], Some(&SAVE_PAUSE));
             }
         }
     }
-    note(&format!("gave up writing the exit: {exit:?}"));
 }
 
 /// Puts the exit on disk and removes what the container wrote, which makes room for a last word in the log.

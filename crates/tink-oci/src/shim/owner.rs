@@ -19,7 +19,7 @@ use super::supervise::{Supervised, supervise};
 use crate::background::close_stray_descriptors;
 use crate::boot;
 use crate::cgroup;
-use crate::exit::Outcome;
+use crate::exit::{ExitStatus, Outcome};
 use crate::failure::{Doing, StartFailure};
 use crate::handshake::Message;
 use crate::log::{LOG_DIR, LogWriter};
@@ -144,6 +144,7 @@ impl Owner {
         let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
         let own_pids = File::open("/proc/self/ns/pid").doing(|| "hold the own PID namespace".to_owned())?;
         let spec = read_spec(dir)?;
+        ExitStatus::reserve(dir).doing(|| format!("take room for the exit in {}", dir.display()))?;
         let layers = hold_layers(&spec.layers);
         let log =
             LogWriter::create(&dir.join(LOG_DIR), spec.log).doing(|| format!("make the log in {}", dir.display()))?;

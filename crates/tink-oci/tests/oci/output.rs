@@ -1,6 +1,8 @@
 //! The container's output, all of it or a bounded part of it.
 
-use tink_oci::{LineEnd, LogItem, LogLimits, LogReader, Outcome, Stream, wait};
+use std::io::Write;
+
+use tink_oci::{LineEnd, LogItem, LogLimits, LogReader, Outcome, Stream, Volume, wait};
 
 use crate::support::{Mounted, Trial};
 
@@ -104,4 +106,25 @@ async fn a_full_disk_costs_lines_and_neither_the_action_nor_its_exit() {
     assert_eq!(exit.outcome, Outcome::Exited { code: 6 });
     assert!(exit.log.dropped_lines > 0 && exit.log.dropped_bytes > 0, "{exit:?}");
     assert_eq!(exit.log.lines + exit.log.dropped_lines, 300_010);
+}
+
+#[tokio::test]
+async fn an_exit_finds_its_room_on_a_disk_that_others_filled_and_the_log_stays() {
+    let place = tempfile::tempdir().unwrap();
+    let _small = Mounted::tmpfs(place.path(), "size=4m");
+    let mut trial = Trial::below(place.path());
+    let host = trial.host_dir();
+    trial.spec.volumes = vec![Volume::bind(&host, "/shared")];
+    trial.script("echo said; until [ -e /shared/go ]; do sleep 0.05; done; exit 7");
+    trial.launch();
+    let mut reader = LogReader::open(trial.dir());
+    assert!(matches!(reader.follow().await.unwrap(), Some(LogItem::Line(_))));
+    // Nothing that the shim could remove makes room.
+    let mut fill = std::fs::File::create(place.path().join("fill")).unwrap();
+    while fill.write_all(&[0; 4096]).is_ok() {}
+    std::fs::write(host.join("go"), "").unwrap();
+    let exit = wait(trial.dir()).await.unwrap();
+    assert_eq!(exit.outcome, Outcome::Exited { code: 7 });
+    let Some(LogItem::Line(line)) = LogReader::open(trial.dir()).next_item().unwrap() else { panic!("no log") };
+    assert_eq!(line.bytes, b"said");
 }
