@@ -28,6 +28,8 @@ const QUEUE_MAX: usize = 4096;
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 /// Between two tries to find the server.
 const LOOK_UP_PAUSE: Duration = Duration::from_secs(10);
+/// After this long its name is looked up again: no answer says that a server has moved.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(300);
 /// Between two words about what was dropped.
 const NOTE_PAUSE: Duration = Duration::from_secs(10);
 /// The target under which the worker's log repeats what actions print.
@@ -53,6 +55,19 @@ struct Queue {
     closed: bool,
 }
 
+/// The way to the server, as long as it is believed.
+struct Route {
+    socket: UdpSocket,
+    found: Instant,
+    refused: bool,
+}
+
+impl Route {
+    fn is_stale(&self) -> bool {
+        self.found.elapsed() > if self.refused { LOOK_UP_PAUSE } else { LOOK_UP_AGAIN }
+    }
+}
+
 struct Shared {
     host: String,
     port: u16,
@@ -68,13 +83,7 @@ impl Syslog {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(host: &str, port: u16, worker: &WorkerId) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            host: host.to_owned(),
-            port,
-            worker: format::word(worker.as_str(), 255),
-            queue: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let shared = Arc::new(Shared::new(host, port, worker));
         let own = Arc::clone(&shared);
         std::thread::Builder::new().name("syslog".to_owned()).spawn(move || own.send_all())?;
         Ok(Self { _alive: Arc::new(Alive(Arc::clone(&shared))), shared })
@@ -88,6 +97,16 @@ impl Syslog {
 }
 
 impl Shared {
+    fn new(host: &str, port: u16, worker: &WorkerId) -> Self {
+        Self {
+            host: host.to_owned(),
+            port,
+            worker: format::word(worker.as_str(), 255),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // The queue is whole after every statement, so a panic elsewhere does not spoil it.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -108,13 +127,24 @@ impl Shared {
 
     /// Runs in a thread of its own: looking a name up and sending may take their time.
     fn send_all(&self) {
-        let mut socket: Option<UdpSocket> = None;
+        let mut route: Option<Route> = None;
         let mut noted: Option<Instant> = None;
         while let Some(message) = self.next() {
-            if socket.is_none() {
-                socket = self.connected();
+            if route.is_none() {
+                route = self.connected(&mut noted);
             }
-            let sent = socket.as_ref().is_some_and(|socket| socket.send(&message).is_ok());
+            if let Some(stale) = route.as_mut().filter(|route| route.is_stale()) {
+                (stale.found, stale.refused) = (Instant::now(), false);
+                // Where the name cannot be looked up now, the old way is as good as any.
+                if let Ok(socket) = self.connect() {
+                    stale.socket = socket;
+                }
+            }
+            let sent = route.as_mut().is_some_and(|route| {
+                let sent = route.socket.send(&message).is_ok();
+                route.refused |= !sent;
+                sent
+            });
             if !sent {
                 // A datagram that the kernel does not take, or that an earlier one was refused.
                 self.lock().drop_one();
@@ -138,13 +168,24 @@ impl Shared {
         }
     }
 
-    /// A socket to the server, as soon as its name can be looked up. Meanwhile the queue drops what is too much.
-    fn connected(&self) -> Option<UdpSocket> {
+    /// The way to the server, as soon as its name can be looked up. Meanwhile the queue drops what is too much, and that
+    /// is said.
+    fn connected(&self, noted: &mut Option<Instant>) -> Option<Route> {
+        let mut said = false;
         loop {
             match self.connect() {
-                Ok(socket) => return Some(socket),
+                Ok(socket) => {
+                    if said {
+                        tracing::info!(host = self.host, "the syslog server is found");
+                    }
+                    return Some(Route { socket, found: Instant::now(), refused: false });
+                }
+                Err(error) if !std::mem::replace(&mut said, true) => {
+                    tracing::warn!(host = self.host, %error, "the syslog server is not found; trying again");
+                }
                 Err(error) => tracing::debug!(host = self.host, %error, "the syslog server is not found yet"),
             }
+            self.note_drops(noted);
             let queue = self.lock();
             let (queue, _) = self
                 .changed
@@ -307,6 +348,37 @@ mod tests {
         let message = received(&socket);
         assert!(message.starts_with("<28>1 ") && message.contains(" tink-worker "), "{message}");
         assert!(message.ends_with("the image could not be pulled action=\"stream\""), "{message}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Logged(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Logged {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_not_found_is_said_at_the_default_level_and_what_is_dropped_meanwhile() {
+        let (shared, logged) = (Shared::new("nobody.invalid", 514, &worker()), Logged::default());
+        for _ in 0..QUEUE_MAX + 10 {
+            shared.push(Severity::Info, "talks", "line");
+        }
+        // The look-up fails once, and then it is over.
+        shared.lock().closed = true;
+        let writer = logged.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_max_level(Level::INFO).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || assert!(shared.connected(&mut None).is_none()));
+        let text = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches("the syslog server is not found").count(), 1, "{text}");
+        assert!(text.contains("nobody.invalid") && text.contains("log messages were dropped"), "{text}");
     }
 
     #[test]
