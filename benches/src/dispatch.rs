@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use tink_proto::admin::ListWorkersRequest;
 use tink_proto::admin::worker_service_client::WorkerServiceClient;
 use tink_runtime::{
-    ContainerSpec, ExitCause, ExitStatus, HandleRecord, Identity, LogSink, Progress, PullOutcome, Recovered, Runtime,
-    RuntimeError,
+    ContainerSpec, ExitCause, ExitStatus, HandleRecord, Identity, LogPosition, LogSink, Progress, PullOutcome,
+    Recovered, Runtime, RuntimeError,
 };
 use tink_worker::transport::grpc::{GrpcSettings, v2025::Transport2025};
 use tink_worker::{CancellationToken, Settings, Worker};
@@ -130,7 +130,7 @@ impl Runtime for Stopwatch {
         Ok(EXIT)
     }
 
-    async fn logs(&self, _: &HandleRecord, _: u64, _: &mut dyn LogSink) -> Result<(), RuntimeError> {
+    async fn logs(&self, _: &HandleRecord, _: LogPosition, _: &mut dyn LogSink) -> Result<(), RuntimeError> {
         Ok(())
     }
 

@@ -31,7 +31,7 @@ pub use embedded::EmbeddedRuntime;
 pub use error::{Operation, RuntimeError};
 pub use helper_main::helper_main_if_asked;
 pub use lines::LINE_BYTES_MAX;
-pub use log::{LogSink, OutputStream};
+pub use log::{LogPosition, LogSink, NoLogPosition, OutputStream};
 pub use progress::{Progress, PullProgress};
 pub use runtime::{ExitCause, ExitStatus, HandleRecord, PullOutcome, Recovered, Runtime};
 pub use select::{Options, RuntimeChoice, SelectError, Selected, UnknownRuntime, select};

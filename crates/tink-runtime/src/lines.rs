@@ -1,11 +1,9 @@
 //! Output becomes lines.
 
-use crate::{LogSink, OutputStream};
-
 /// The longest line that is delivered whole; what is longer arrives in pieces of this many bytes.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Cuts the bytes of one stream into lines, as [`LogSink`] describes them.
+/// Cuts the bytes of one stream into lines, as [`LogSink`](crate::LogSink) describes them.
 ///
 /// How the bytes are chunked makes no difference to the lines, so a line's number means the same each time the output
 /// is read again. `\r\n` is one terminator; a carriage return with nothing before it (progress bars begin with one)
@@ -69,70 +67,6 @@ impl LineSplitter {
     }
 }
 
-/// Both streams of a container's output, cut into numbered lines and delivered from a given number on.
-///
-/// The output may be read again from its start (the engine restarted in mid-stream): [`Delivery::rewind`], and lines that
-/// the sink has seen are not delivered again.
-pub(crate) struct Delivery<'a> {
-    sink: &'a mut dyn LogSink,
-    stdout: LineSplitter,
-    stderr: LineSplitter,
-    /// The number of the next line to come out of the splitters.
-    at: u64,
-    /// The number of the next line the sink has not seen.
-    next: u64,
-}
-
-impl<'a> Delivery<'a> {
-    pub(crate) fn new(sink: &'a mut dyn LogSink, skip: u64) -> Self {
-        Self { sink, stdout: LineSplitter::default(), stderr: LineSplitter::default(), at: 0, next: skip }
-    }
-
-    /// The output is read from its start again.
-    pub(crate) fn rewind(&mut self) {
-        self.stdout = LineSplitter::default();
-        self.stderr = LineSplitter::default();
-        self.at = 0;
-    }
-
-    /// The output cannot be read again: whatever comes now is new.
-    pub(crate) fn only_new_from_here(&mut self) {
-        self.finish();
-        self.at = self.next;
-    }
-
-    /// The number of the next line the sink has not seen; it grows when something is delivered.
-    pub(crate) fn position(&self) -> u64 {
-        self.next
-    }
-
-    pub(crate) fn push(&mut self, stream: OutputStream, bytes: &[u8]) {
-        let splitter = match stream {
-            OutputStream::Stdout => &mut self.stdout,
-            OutputStream::Stderr => &mut self.stderr,
-        };
-        let (sink, at, next) = (&mut *self.sink, &mut self.at, &mut self.next);
-        splitter.push(bytes, &mut |line| number(sink, at, next, stream, line));
-    }
-
-    /// The output has ended.
-    pub(crate) fn finish(&mut self) {
-        let (sink, at, next) = (&mut *self.sink, &mut self.at, &mut self.next);
-        self.stdout.finish(&mut |line| number(sink, at, next, OutputStream::Stdout, line));
-        self.stderr.finish(&mut |line| number(sink, at, next, OutputStream::Stderr, line));
-    }
-}
-
-fn number(sink: &mut dyn LogSink, at: &mut u64, next: &mut u64, stream: OutputStream, line: &[u8]) {
-    if *at >= *next {
-        sink.line(stream, line);
-        *next = *at + 1;
-    } else {
-        sink.skipped();
-    }
-    *at += 1;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,34 +119,6 @@ mod tests {
         let mut terminated = full.clone();
         terminated.extend_from_slice(b"\r\n");
         assert_eq!(lines(&[&terminated, b"y\n"]).iter().map(Vec::len).collect::<Vec<_>>(), [LINE_BYTES_MAX, 1]);
-    }
-
-    #[derive(Default)]
-    struct Collected(Vec<(OutputStream, String)>, u64);
-
-    impl LogSink for Collected {
-        fn skipped(&mut self) {
-            self.1 += 1;
-        }
-
-        fn line(&mut self, stream: OutputStream, line: &[u8]) {
-            self.0.push((stream, String::from_utf8_lossy(line).into_owned()));
-        }
-    }
-
-    #[test]
-    fn a_rewound_delivery_has_no_gap_and_no_repeat() {
-        let mut sink = Collected::default();
-        let mut delivery = Delivery::new(&mut sink, 1);
-        delivery.push(OutputStream::Stdout, b"zero\none\ntw");
-        delivery.rewind();
-        delivery.push(OutputStream::Stdout, b"zero\none\ntwo\n");
-        delivery.push(OutputStream::Stderr, b"oops");
-        delivery.finish();
-        let lines: Vec<_> = sink.0.iter().map(|(_, line)| line.as_str()).collect();
-        assert_eq!(lines, ["one", "two", "oops"]);
-        assert_eq!(sink.0[2].0, OutputStream::Stderr);
-        assert_eq!(sink.1, 3, "lines that are read over are signs of life");
     }
 
     proptest! {

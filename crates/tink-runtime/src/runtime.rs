@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tink_workflow::{ImageRef, Timestamp};
 
-use crate::{ContainerSpec, Identity, LogSink, Operation, Progress, RuntimeError};
+use crate::{ContainerSpec, Identity, LogPosition, LogSink, Operation, Progress, RuntimeError};
 
 /// A container engine.
 ///
@@ -46,9 +46,12 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// Waits for the end. Works for a container that has ended already.
     async fn wait(&self, record: &HandleRecord) -> Result<ExitStatus, RuntimeError>;
 
-    /// Delivers the container's output to `sink`, from its `skip`-th line on, until the container has ended and
-    /// everything it wrote was delivered.
-    async fn logs(&self, record: &HandleRecord, skip: u64, sink: &mut dyn LogSink) -> Result<(), RuntimeError>;
+    /// Delivers the container's output to `sink`, from a place on that an earlier call told, until the container has ended
+    /// and everything it wrote was delivered.
+    ///
+    /// The engine's own log is bounded: of what was pushed out of it before it was read nothing is delivered, and what is
+    /// left goes on without a repeat.
+    async fn logs(&self, record: &HandleRecord, from: LogPosition, sink: &mut dyn LogSink) -> Result<(), RuntimeError>;
 
     /// SIGTERM, then after `grace` SIGKILL to everything in the container. Ok when it has ended already.
     async fn stop(&self, record: &HandleRecord, grace: Duration) -> Result<(), RuntimeError>;
@@ -212,10 +215,10 @@ macro_rules! runtime_of_verbs {
             async fn logs(
                 &self,
                 record: &$crate::HandleRecord,
-                skip: u64,
+                from: $crate::LogPosition,
                 sink: &mut dyn $crate::LogSink,
             ) -> Result<(), $crate::RuntimeError> {
-                self.deliver_logs(record, skip, sink).await
+                self.deliver_logs(record, from, sink).await
             }
 
             async fn stop(

@@ -97,8 +97,13 @@ async fn import_images(scratch: &Path, containerd: &ContainerdRuntime) {
 }
 
 async fn bench(options: &Options) -> Bench {
-    let (options, again) = (options.clone(), options.clone());
+    let (options, again, data) = (options.clone(), options.clone(), options.containerd_data_root.clone());
     Bench {
+        log_dir: Arc::new(move |record| {
+            let dirs = std::fs::read_dir(&data).into_iter().flatten().flatten();
+            let dirs = dirs.map(|hash| hash.path().join("containers/tinkerbell").join(&record.container));
+            dirs.filter(|dir| dir.exists()).next().unwrap_or_default()
+        }),
         runtime: Arc::new(connect(&options).await),
         again: Arc::new(move || -> Again {
             let options = again.clone();

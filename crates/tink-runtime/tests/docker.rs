@@ -5,7 +5,8 @@
 mod contract;
 mod docker_cases;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -40,7 +41,7 @@ async fn socket() -> &'static PathBuf {
     SOCKET.get_or_init(prepare).await
 }
 
-async fn connect(socket: &std::path::Path, credentials: Vec<RegistryCredentials>) -> DockerRuntime {
+async fn connect(socket: &Path, credentials: Vec<RegistryCredentials>) -> DockerRuntime {
     DockerRuntime::connect(socket, credentials).await.expect("dockerd answers")
 }
 
@@ -59,11 +60,27 @@ async fn import(docker: &DockerRuntime, image: &BuiltImage, name: &str) {
 }
 
 async fn bench() -> Bench {
-    let socket = socket().await;
+    bench_on(socket().await).await
+}
+
+/// An engine with the contract's images.
+async fn bench_on(socket: &Path) -> Bench {
+    let (again, root) = (socket.to_owned(), data_root(socket));
     Bench {
+        log_dir: Arc::new(move |record| root.join("containers").join(&record.container)),
         runtime: Arc::new(connect(socket, vec![]).await),
         again: Arc::new(move || -> Again {
-            Box::pin(async move { Arc::new(connect(socket, vec![]).await) as Arc<dyn Runtime> })
+            let socket = again.clone();
+            Box::pin(async move { Arc::new(connect(&socket, vec![]).await) as Arc<dyn Runtime> })
         }),
     }
+}
+
+fn data_root(socket: &Path) -> PathBuf {
+    let asked = Command::new("docker")
+        .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+        .args(["info", "--format", "{{.DockerRootDir}}"])
+        .output()
+        .expect("docker runs");
+    PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim())
 }

@@ -79,8 +79,9 @@ async fn import_images(scratch: &Path, embedded: &EmbeddedRuntime) {
 }
 
 fn bench(state: &Path) -> Bench {
-    let path = state.to_owned();
+    let (path, logs) = (state.to_owned(), state.join("containers"));
     Bench {
+        log_dir: Arc::new(move |record| logs.join(&record.container).join("log")),
         runtime: Arc::new(open(state)),
         again: Arc::new(move || -> Again {
             let runtime: Arc<dyn Runtime> = Arc::new(open(&path));

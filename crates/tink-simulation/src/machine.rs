@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tink_runtime::{
-    ContainerSpec, ExitCause, ExitStatus, HandleRecord, Identity, LogSink, Operation, OutputStream, Progress,
-    PullOutcome, Recovered, Runtime, RuntimeError,
+    ContainerSpec, ExitCause, ExitStatus, HandleRecord, Identity, LogPosition, LogSink, Operation, OutputStream,
+    Progress, PullOutcome, Recovered, Runtime, RuntimeError,
 };
 use tink_server::simulation::MemoryStore;
 use tink_worker::Clock;
@@ -325,9 +325,9 @@ impl Runtime for Engine {
         }
     }
 
-    async fn logs(&self, record: &HandleRecord, skip: u64, sink: &mut dyn LogSink) -> Result<(), RuntimeError> {
+    async fn logs(&self, record: &HandleRecord, from: LogPosition, sink: &mut dyn LogSink) -> Result<(), RuntimeError> {
         self.step(Operation::Logs, &record.container).await?;
-        let mut nth = skip;
+        let mut nth = from.number();
         loop {
             let (begun, script) = match self.machine.lock().containers.get(&record.container) {
                 Some(container) => (container.begun, container.script.clone()),
@@ -345,8 +345,8 @@ impl Runtime for Engine {
             }
             sleep_until(said).await;
             self.step(Operation::Logs, &record.container).await?;
-            sink.line(OutputStream::Stdout, Script::line(nth).as_bytes());
             nth += 1;
+            sink.line(OutputStream::Stdout, Script::line(nth - 1).as_bytes(), LogPosition::at(nth));
         }
     }
 

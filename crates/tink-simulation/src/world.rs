@@ -388,7 +388,9 @@ impl World {
         for name in site.platter.list(entry) {
             if name.to_string_lossy().starts_with(&format!("log-{number}.")) {
                 let bytes = site.platter.read(&entry.join(&name)).unwrap_or_default();
-                log.push_str(&String::from_utf8_lossy(&bytes));
+                // Each line without its place in the engine's log.
+                let text = String::from_utf8_lossy(&bytes);
+                log.extend(text.split_inclusive('\n').filter_map(|line| Some(line.split_once(' ')?.1)));
             }
         }
         let whole: String = (0..script.lines).map(|nth| Script::line(nth) + "\n").collect();

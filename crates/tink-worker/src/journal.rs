@@ -13,7 +13,8 @@
 //!     hook, hook.json               the on-timeout/on-failure container of a 2021 template
 //!     result.json                   the report, word for word as it is sent until it is acknowledged
 //!     removed                       the container is gone
-//!     log-1.00000000                output of attempt 1 from line 0 on; the newest two segments of the newest attempt are kept
+//!     log-1.00000000                output of attempt 1 from line 0 on, each line behind its place in the engine's log;
+//!                                   the newest two segments of the newest attempt are kept
 //!     acknowledged                  closed: what the server said
 //!   instance                        which process of its worker this is, and on which machine
 //!   damaged/                        entries that could not be read, set aside

@@ -7,7 +7,7 @@ mod link;
 mod offer;
 mod passed_over;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -132,7 +132,8 @@ fn journal_agrees(fleet: &Fleet<'_>, action: &PlannedAction, said: &Value) -> Re
         .collect();
     segments.sort();
     let text: String = segments.iter().map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
-    Ok(text.lines().map(str::to_owned).collect())
+    // Before each line stands its place in the engine's log.
+    Ok(text.lines().map(|line| line.split_once(' ').map_or(line, |(_, line)| line).to_owned()).collect())
 }
 
 /// The newest entry of an action of this name.

@@ -11,6 +11,8 @@ use tink_e2e::stack::DEADLINE;
 
 use crate::site::Site;
 
+/// What the embedded runtime keeps of a container's output.
+const ENGINE_LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// What the journal keeps of an action's output.
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -41,6 +43,44 @@ fn output_without_end_is_bounded_on_disk_and_the_newest_is_kept() -> Result<()> 
         ensure!(bytes > 0 && bytes <= LOG_BYTES_MAX, "{bytes} bytes of log");
         let newest = logs.iter().max().context("no log")?;
         ensure!(fs::read_to_string(newest)?.ends_with("last\n"), "the newest line is not there");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_worker_killed_after_the_log_rolled_over_goes_on_with_the_next_line() -> Result<()> {
+    scenario("a_worker_killed_after_the_log_rolled_over_goes_on_with_the_next_line", |run| {
+        let site = Site::start(run)?;
+        let worker = || site.worker()?.arg("--capture-action-logs=true").start(run);
+        let mut first = worker()?;
+        // 24 MB, of which the engine keeps 16; and what is said while no worker is there.
+        let lines = "BEGIN { fill = sprintf(\"%01000d\", 0); for (i = 1; i <= 24000; i++) print i, fill }";
+        let script = format!(
+            "busybox awk '{lines}'; echo told first; until [ -e /shared/go ]; do sleep 0.1; done; echo told second; \
+             touch /shared/said; until [ -e /shared/end ]; do sleep 0.1; done; echo told last"
+        );
+        site.create("talks", &[site.action("talks", &script, "")?])?;
+        first.wait_for_line("told first", DEADLINE)?;
+        first.kill()?;
+        let engine = site.stack.worker_dir("w");
+        let bytes: u64 = files_below(&engine)
+            .iter()
+            .filter(|path| path.extension().is_some_and(|end| end == "log"))
+            .filter_map(|path| path.metadata().ok())
+            .map(|meta| meta.len())
+            .sum();
+        ensure!((1..=ENGINE_LOG_BYTES_MAX).contains(&bytes), "{bytes} bytes of log");
+        site.touch("go")?;
+        site.appears("said")?;
+        let second = worker()?;
+        second.wait_for_line("told second", DEADLINE)?;
+        site.touch("end")?;
+        site.stack.wait_for_state("talks", "SUCCESS")?;
+        let text = second.stdout().text();
+        let told = |line: &&str| line.contains("told ") || line.contains("0000000000");
+        let told: Vec<_> = text.lines().filter(told).collect();
+        ensure!(told.len() == 2, "not the next two lines: {:#?}", told.iter().take(5).collect::<Vec<_>>());
+        ensure!(told[0].contains("told second") && told[1].contains("told last"), "{told:#?}");
         Ok(())
     })
 }

@@ -13,19 +13,21 @@ use super::ContainerdRuntime;
 use super::data_root::log_file;
 use super::logger::{LOCK_FILE, tell_end};
 use super::record::Record;
-use crate::{HandleRecord, LogSink, Operation, RuntimeError};
+use crate::{HandleRecord, LogPosition, LogSink, Operation, RuntimeError};
 
 /// Between two looks at the log: short after something came, longer when nothing does.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_millis(100);
 
 impl ContainerdRuntime {
+    /// A position is the number of the next line, as the logger counts them.
+    ///
     /// Limit: where the newest output has pushed older lines out of the log before they were read, these are lost; what
     /// is left is delivered.
     pub(super) async fn deliver_logs(
         &self,
         record: &HandleRecord,
-        skip: u64,
+        from: LogPosition,
         sink: &mut dyn LogSink,
     ) -> Result<(), RuntimeError> {
         let container = record.container.as_str();
@@ -34,7 +36,7 @@ impl ContainerdRuntime {
         if !dir.exists() {
             return Err(RuntimeError::permanent(Operation::Logs, container, "it is gone, and its output with it"));
         }
-        let mut follow = Follow { reader: Reader::new(&dir, container), container, next: skip };
+        let mut follow = Follow { reader: Reader::new(&dir, container), container, next: from.number() };
         let mut pause = FIRST_PAUSE;
         let mut end = std::pin::pin!(self.tell_logger_of_end(record, &dir));
         let mut told = false;
@@ -87,8 +89,8 @@ impl Follow<'_> {
                 tracing::warn!(container, lines = record.number - *next, "output was lost: the log was full");
             }
             if record.number >= *next {
-                sink.line(record.stream, &record.line);
                 *next = record.number + 1;
+                sink.line(record.stream, &record.line, LogPosition::at(*next));
             }
         })?;
         Ok(self.next > before)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use http::HeaderValue;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::DockerRuntime;
 use super::call::{Failure, call};
@@ -39,7 +39,13 @@ impl DockerRuntime {
             .map_err(|error| fail(error.into()))?
             .with_request_modifier(url_safe_auth);
         let client = call(CONNECT_DEADLINE, client.negotiate_version()).await.map_err(fail)?;
-        Ok(Self { client, socket: socket.to_owned(), credentials, attached: Mutex::new(HashMap::new()) })
+        Ok(Self {
+            client,
+            socket: socket.to_owned(),
+            credentials,
+            attached: Mutex::new(HashMap::new()),
+            log_bound: OnceCell::new(),
+        })
     }
 }
 

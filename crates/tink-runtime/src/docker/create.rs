@@ -14,7 +14,11 @@ impl DockerRuntime {
     /// Creates the container and answers with its id.
     pub(super) async fn create(&self, spec: &ContainerSpec, name: &str) -> Result<String, Failure> {
         let options = CreateContainerOptions { name: Some(name.to_owned()), ..CreateContainerOptions::default() };
-        let created = call(LONG, self.client.create_container(Some(options), create_body(spec))).await?;
+        let mut body = create_body(spec);
+        if let Some(host) = &mut body.host_config {
+            host.log_config = self.log_bound().await?;
+        }
+        let created = call(LONG, self.client.create_container(Some(options), body)).await?;
         for warning in created.warnings {
             tracing::warn!(container = name, warning, "docker warns of the container");
         }

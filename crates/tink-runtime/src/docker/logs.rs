@@ -1,138 +1,192 @@
 //! Delivering a container's output.
+//!
+//! The daemon's log is looked into from its end, again and again, and not followed: a log that is rotated is bounded, and
+//! daemons before version 23 repeat whole files to who follows one, or leave them out. Each look goes back until it finds
+//! the last entry that was delivered, or to the start of what is left.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use http::Method;
+use tokio::time::{Instant, timeout};
 
 use super::DockerRuntime;
-use super::call::Failure;
+use super::call::{Failure, FailureKind};
+use super::delivery::{Delivery, EntryId};
+use super::entry::{Entries, Entry};
 use super::inspect::{Seen, is_outage};
 use super::output::Output;
 use super::state::Life;
-use crate::lines::Delivery;
-use crate::{HandleRecord, LogSink, Operation, RuntimeError};
+use crate::{HandleRecord, LogPosition, LogSink, Operation, RuntimeError};
 
-/// After this long without output the container is looked at: a stream that follows was seen not to end with it.
+/// Between two looks: short after something came, longer when nothing does.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LAST_PAUSE: Duration = Duration::from_millis(320);
+/// A look at a long line goes back to its beginning each time. Where it brings no line, the daemon is kept busy by looks for
+/// a fifth of the time at most.
+const PAUSE_PER_LOOK: u32 = 4;
+/// Entries that a look asks for, as long as what was delivered last is not among them. The last is all there are.
+const TAILS: [&str; 4] = ["32", "1024", "32768", "all"];
+/// After this long without a byte a look has failed.
 const QUIET: Duration = Duration::from_secs(10);
-/// The daemon closes the log before it notes the end of the container.
-const END_LAG: Duration = Duration::from_millis(50);
-const END_LAG_LOOKS: u32 = 60;
-/// Between two streams, when one ended early.
-const PAUSE: Duration = Duration::from_millis(200);
-/// So many streams in a row that brought nothing new are reported as a failure.
-const FRUITLESS_MAX: u32 = 10;
+/// Between two looks, when one failed.
+const FAILURE_PAUSE: Duration = Duration::from_millis(200);
+/// So many looks in a row that failed are reported.
+const FAILURES_MAX: u32 = 10;
 
-/// How a stream ended.
+/// What a look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// With the container, or where a finished log ends.
+enum Look {
+    /// All that is new was delivered.
     Complete,
-    /// Before the container.
-    Early,
+    /// What was delivered last is not in the part of the log that was asked for.
+    TooShort,
 }
 
 impl DockerRuntime {
-    /// What was delivered before a stream broke is not delivered again by the next: it is read from the start of the
-    /// log, and lines are skipped by count.
     pub(super) async fn deliver_logs(
         &self,
         record: &HandleRecord,
-        skip: u64,
+        from: LogPosition,
         sink: &mut dyn LogSink,
     ) -> Result<(), RuntimeError> {
         let container = record.container.as_str();
         let fail = |failure: Failure| failure.into_error(Operation::Logs, container);
-        let mut delivery = Delivery::new(sink, skip);
+        let mut delivery = Delivery::new(sink, from);
         if let Some(output) = self.attached.lock().await.remove(container) {
             return self.deliver_attached(container, Some(output), &mut delivery).await.map_err(fail);
         }
-        let mut fruitless = 0;
+        let seen = self.look_for(container).await.map_err(fail)?;
+        // The daemon has written the log to its end before it notes the end of the container.
+        let mut ended = seen.life != Life::Running;
+        let mut end = pin!(self.ends(record));
+        let (mut pause, mut failures) = (FIRST_PAUSE, 0);
         loop {
-            let position = delivery.position();
-            let failure = match self.deliver_once(container, &mut delivery).await {
-                Ok(End::Complete) => return Ok(()),
-                Ok(End::Early) => Failure::unreachable("docker ends the output, but the container runs"),
+            let (begin, before) = (Instant::now(), delivery.delivered());
+            match self.deliver_new(&seen, &mut delivery).await {
+                Ok(()) if ended => {
+                    delivery.finish();
+                    return Ok(());
+                }
+                Ok(()) => failures = 0,
                 Err(failure) if cannot_be_read(&failure) => {
                     return self.deliver_attached(container, None, &mut delivery).await.map_err(fail);
                 }
-                Err(failure) if is_outage(&failure) => failure,
-                Err(failure) => return Err(fail(failure)),
-            };
-            fruitless = if delivery.position() > position { 0 } else { fruitless + 1 };
-            if fruitless >= FRUITLESS_MAX {
-                return Err(fail(failure));
+                Err(failure) => {
+                    failures += 1;
+                    if !is_outage(&failure) || failures >= FAILURES_MAX {
+                        return Err(fail(failure));
+                    }
+                    tracing::debug!(
+                        container,
+                        reason = failure.message,
+                        "reading the output again from where it broke off"
+                    );
+                    tokio::time::sleep(FAILURE_PAUSE).await;
+                    self.look_for(container).await.map_err(fail)?;
+                    continue;
+                }
             }
-            tracing::debug!(container, reason = failure.message, "reading the output again from where it broke off");
-            tokio::time::sleep(PAUSE).await;
+            pause = if delivery.delivered() > before {
+                FIRST_PAUSE
+            } else {
+                (pause * 2).min(LAST_PAUSE).max(begin.elapsed() * PAUSE_PER_LOOK)
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = &mut end, if !ended => ended = true,
+            }
         }
     }
 
-    /// One pass over the log, from its start to the container's end if that is to be had.
-    async fn deliver_once(&self, container: &str, delivery: &mut Delivery<'_>) -> Result<End, Failure> {
-        let Some(seen) = self.inspect_patiently(container).await? else {
-            return Err(Failure { kind: super::call::FailureKind::Status(404), message: "it is gone".to_owned() });
-        };
-        delivery.rewind();
-        let follow = seen.life == Life::Running;
-        let mut output = self.open_logs(&seen, follow, "all").await?;
-        let end = self.pump(container, &mut output, follow, delivery).await?;
-        if end == End::Complete {
-            delivery.finish();
-        }
-        Ok(end)
+    /// The container, waited for while the daemon is away for a moment.
+    async fn look_for(&self, container: &str) -> Result<Seen, Failure> {
+        let gone = || Failure { kind: FailureKind::Status(404), message: "it is gone".to_owned() };
+        self.inspect_patiently(container).await?.ok_or_else(gone)
     }
 
-    pub(super) async fn open_logs(&self, seen: &Seen, follow: bool, tail: &str) -> Result<Output, Failure> {
-        let target = format!(
-            "/v{}/containers/{}/logs?stdout=1&stderr=1&follow={}&tail={tail}",
-            self.api_version(),
-            seen.id,
-            u8::from(follow)
-        );
+    /// Returns when the container has ended. An outage is sat out for as long as it takes; whatever else goes wrong,
+    /// nothing more will come.
+    async fn ends(&self, record: &HandleRecord) {
+        while let Err(error) = self.wait_for_end(record).await {
+            if !error.is_retryable() {
+                return;
+            }
+            tokio::time::sleep(FAILURE_PAUSE).await;
+        }
+    }
+
+    /// Delivers what the log has beyond what was delivered.
+    async fn deliver_new(&self, seen: &Seen, delivery: &mut Delivery<'_>) -> Result<(), Failure> {
+        let is_read_from_its_start = delivery.last().is_none();
+        let tails = if is_read_from_its_start { &TAILS[TAILS.len() - 1..] } else { &TAILS[..] };
+        for tail in tails {
+            let whole = *tail == TAILS[TAILS.len() - 1];
+            if self.look(seen, tail, whole, delivery).await? == Look::Complete {
+                return Ok(());
+            }
+        }
+        tracing::warn!(container = seen.id, "output was lost: newer output has pushed it out of docker's log");
+        delivery.gap();
+        self.look(seen, TAILS[TAILS.len() - 1], true, delivery).await.map(|_| ())
+    }
+
+    async fn look(&self, seen: &Seen, tail: &str, whole: bool, delivery: &mut Delivery<'_>) -> Result<Look, Failure> {
+        let mut entries = Entries::new(self.open_logs(seen, tail).await?, seen.tty);
+        let mut search = delivery.last().map(|wanted| Search { wanted, number: 0, whole });
+        while let Some(entry) = next(&mut entries).await? {
+            match &mut search {
+                None => delivery.push(&entry),
+                Some(searching) => match searching.take(&entry) {
+                    Found::Yes => search = None,
+                    Found::NotYet => {}
+                    Found::Never => return Ok(Look::TooShort),
+                },
+            }
+        }
+        // Also where a look was cut off that an earlier reader's place was to be found by.
+        Ok(if search.is_none() && !delivery.is_searching() { Look::Complete } else { Look::TooShort })
+    }
+
+    pub(super) async fn open_logs(&self, seen: &Seen, tail: &str) -> Result<Output, Failure> {
+        let version = self.api_version();
+        let target = format!("/v{version}/containers/{}/logs?stdout=1&stderr=1&timestamps=1&tail={tail}", seen.id);
         Output::open(&self.socket, Method::GET, &target, seen.tty).await
     }
+}
 
-    /// Hands on what comes until the stream ends.
-    pub(super) async fn pump(
-        &self,
-        container: &str,
-        output: &mut Output,
-        follow: bool,
-        delivery: &mut Delivery<'_>,
-    ) -> Result<End, Failure> {
-        let mut quiet_since_end = false;
-        loop {
-            match tokio::time::timeout(QUIET, output.next()).await {
-                Ok(Ok(Some((stream, bytes)))) => {
-                    delivery.push(stream, &bytes);
-                    quiet_since_end = false;
-                }
-                Ok(Ok(None)) if !follow || self.ends_now(container).await? => return Ok(End::Complete),
-                Ok(Ok(None)) => return Ok(End::Early),
-                Ok(Err(failure)) => return Err(failure),
-                Err(_) if !follow => {
-                    return Err(Failure::unreachable("docker stopped sending in the middle of the log"));
-                }
-                Err(_) => {
-                    let runs = self.inspect(container).await?.is_some_and(|seen| seen.life == Life::Running);
-                    if !runs && quiet_since_end {
-                        return Ok(End::Early);
-                    }
-                    quiet_since_end = !runs;
-                }
-            }
-        }
-    }
+async fn next(entries: &mut Entries) -> Result<Option<Entry>, Failure> {
+    let quiet = || Failure::unreachable("docker stopped sending in the middle of the log");
+    timeout(QUIET, entries.next()).await.unwrap_or_else(|_| Err(quiet()))
+}
 
-    /// Whether the container has ended, or does so within the moment that the daemon takes to notice.
-    async fn ends_now(&self, container: &str) -> Result<bool, Failure> {
-        for _ in 0..END_LAG_LOOKS {
-            if self.inspect(container).await?.is_none_or(|seen| seen.life != Life::Running) {
-                return Ok(true);
-            }
-            tokio::time::sleep(END_LAG).await;
+/// Looks for an entry in a part of the log.
+struct Search {
+    wanted: EntryId,
+    /// Of the entries so far that are beside the wanted one.
+    number: u64,
+    /// Whether the part begins where the log does, or where an entry of the stream with another time was seen: from there
+    /// on entries are counted as they were when they were new.
+    whole: bool,
+}
+
+enum Found {
+    Yes,
+    NotYet,
+    Never,
+}
+
+impl Search {
+    fn take(&mut self, entry: &Entry) -> Found {
+        if !self.wanted.is_beside(entry) {
+            self.whole |= entry.stream == self.wanted.stream;
+            return Found::NotYet;
         }
-        Ok(false)
+        if !self.whole {
+            return Found::Never;
+        }
+        self.number += 1;
+        if self.number == self.wanted.number { Found::Yes } else { Found::NotYet }
     }
 }
 
@@ -140,4 +194,34 @@ impl DockerRuntime {
 /// without `cache-disabled`).
 pub(super) fn cannot_be_read(failure: &Failure) -> bool {
     failure.has_status(501) || failure.message.contains("does not support reading")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OutputStream;
+
+    fn find(wanted: EntryId, whole: bool, times: &[(OutputStream, u64)]) -> Option<usize> {
+        let mut search = Search { wanted, number: 0, whole };
+        for (nth, (stream, time)) in times.iter().enumerate() {
+            match search.take(&Entry { stream: *stream, time: *time, bytes: Vec::new() }) {
+                Found::Yes => return Some(nth),
+                Found::NotYet => {}
+                Found::Never => return None,
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn an_entry_is_found_by_its_number_among_its_equals() {
+        use OutputStream::{Stderr, Stdout};
+        let log = [(Stdout, 5), (Stderr, 7), (Stdout, 7), (Stdout, 7), (Stdout, 4)];
+        let wanted = |stream, time, number| EntryId { stream, time, number };
+        assert_eq!(find(wanted(Stdout, 7, 2), false, &log), Some(3));
+        assert_eq!(find(wanted(Stderr, 7, 1), true, &log), Some(1));
+        assert_eq!(find(wanted(Stderr, 7, 1), false, &log), None, "there may be others of its time before");
+        assert_eq!(find(wanted(Stdout, 7, 2), false, &log[2..]), None);
+        assert_eq!(find(wanted(Stdout, 9, 1), true, &log), None);
+    }
 }

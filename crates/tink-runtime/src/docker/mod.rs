@@ -5,16 +5,19 @@
 //!
 //! Limits, all of them Docker's: a death by signal is told only as the exit code 128 + n, see [`state`]. The `json-file`
 //! log driver keeps a line back until it ends in a newline or has 16 KiB, also where carriage returns cut it (a progress
-//! bar without a terminal comes late), and replaces bytes that are no UTF-8. Lines are counted from the start of what
-//! the log driver still has: with a rotating log (`max-size`) that started over, a count from before is off.
+//! bar without a terminal comes late), and replaces bytes that are no UTF-8. Of a line that is longer than all that the
+//! log keeps, and of what was pushed out of the log unread, the rest is not delivered.
 
 mod attach;
 mod call;
 mod connect;
 mod create;
 mod created;
+mod delivery;
+mod entry;
 mod import;
 mod inspect;
+mod log_bound;
 mod logs;
 mod output;
 mod pull;
@@ -31,7 +34,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use bollard::Docker;
-use tokio::sync::Mutex;
+use bollard::models::HostConfigLogConfig;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::RegistryCredentials;
 use crate::runtime::runtime_of_verbs;
@@ -49,6 +53,8 @@ pub struct DockerRuntime {
     credentials: Vec<RegistryCredentials>,
     /// Outputs that were attached to before their containers started, for log drivers that cannot be read.
     attached: Mutex<HashMap<String, output::Output>>,
+    /// What bounds the logs of containers, once the daemon was asked.
+    log_bound: OnceCell<Option<HostConfigLogConfig>>,
 }
 
 impl DockerRuntime {

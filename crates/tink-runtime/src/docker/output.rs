@@ -82,10 +82,15 @@ impl Output {
                 Some(Err(error)) => {
                     return Err(Failure::unreachable(format!("the connection to docker broke: {error}")));
                 }
-                None if self.frames.is_between_frames() => return Ok(None),
+                None if self.is_between_frames() => return Ok(None),
                 None => return Err(Failure::unreachable("docker ended the output in the middle of a frame")),
             }
         }
+    }
+
+    /// Whether what [`Output::next`] gave last was the end of a frame.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.frames.is_between_frames()
     }
 }
 
@@ -120,7 +125,7 @@ enum Source {
 
 impl Frames {
     fn is_between_frames(&self) -> bool {
-        self.buffer.is_empty() && self.current.is_none()
+        if self.raw { self.buffer.is_empty() } else { self.current.is_none_or(|(_, left)| left == 0) }
     }
 
     fn next(&mut self) -> Result<Option<(OutputStream, Bytes)>, Failure> {

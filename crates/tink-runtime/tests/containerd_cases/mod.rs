@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tink_e2e::{Registry, TestImage, TestRun, eventually};
 use tink_runtime::{
-    ContainerdRuntime, ExitCause, Options, Progress, PullOutcome, Recovered, RegistryCredentials, Runtime,
+    ContainerdRuntime, ExitCause, LogPosition, Options, Progress, PullOutcome, Recovered, RegistryCredentials, Runtime,
 };
 
 use crate::contract::{Bench, DEADLINE, Tail, image, shell, within};
@@ -282,6 +282,6 @@ async fn an_end_while_containerd_is_away_is_not_lost(bench: &Bench, site: &mut S
         panic!("the exit is lost");
     };
     assert_eq!(status.cause, ExitCause::Code(7));
-    assert_contiguous(&Tail::start(&later, &record, 0).finish().await.stdout());
+    assert_contiguous(&Tail::start(&later, &record, LogPosition::START).finish().await.stdout());
     bench.remove(&record).await;
 }

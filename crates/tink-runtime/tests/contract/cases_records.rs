@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tink_runtime::{ExitCause, HandleRecord, Recovered};
+use tink_runtime::{ExitCause, HandleRecord, LogPosition, Recovered};
 
 use super::{Bench, Tail, shell, within};
 
@@ -28,11 +28,12 @@ pub async fn a_restarted_worker_finds_its_container_running(bench: &Bench) {
     let record = bench.start(&spec).await;
     let mut first = bench.tail(&record);
     first.line("before").await;
+    let seen = first.kill().await.end();
 
     let later = within((bench.again)()).await;
     let record = written_down(&record);
     assert_eq!(within(later.recover(&record)).await.expect("an answer"), Recovered::Running);
-    let tail = Tail::start(&later, &record, 1);
+    let tail = Tail::start(&later, &record, seen);
     let wait = tokio::spawn({
         let (later, record) = (Arc::clone(&later), record.clone());
         async move { later.wait(&record).await }
@@ -51,7 +52,7 @@ pub async fn a_restarted_worker_learns_how_its_container_ended(bench: &Bench) {
     let record = written_down(&record);
     assert_eq!(within(later.recover(&record)).await.expect("an answer"), Recovered::Exited(status.clone()));
     assert_eq!(within(later.wait(&record)).await.expect("an end"), status);
-    assert_eq!(Tail::start(&later, &record, 0).finish().await.stdout(), ["last words"]);
+    assert_eq!(Tail::start(&later, &record, LogPosition::START).finish().await.stdout(), ["last words"]);
     within(later.remove(&record)).await.expect("removed");
 }
 

@@ -9,11 +9,12 @@ mod cases_records;
 mod cases_surroundings;
 mod tail;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tink_runtime::{ContainerSpec, ExitStatus, HandleRecord, Identity, Purpose, Runtime};
+use tink_runtime::{ContainerSpec, ExitStatus, HandleRecord, Identity, LogPosition, Purpose, Runtime};
 use tink_workflow::{ActionId, ImageRef, WorkerId, WorkflowId};
 
 pub use archive::{archive_of, images};
@@ -42,6 +43,8 @@ pub struct Bench {
     pub runtime: Arc<dyn Runtime>,
     /// Connects to the same engine again, as a restarted worker does.
     pub again: Arc<dyn Fn() -> Again + Send + Sync>,
+    /// The directory in which the engine keeps a container's log.
+    pub log_dir: Arc<dyn Fn(&HandleRecord) -> PathBuf + Send + Sync>,
 }
 
 /// The runtime of a restarted worker, soon.
@@ -65,7 +68,7 @@ impl Bench {
 
     /// Reads its output from its start, in the background.
     pub fn tail(&self, record: &HandleRecord) -> Tail {
-        Tail::start(&self.runtime, record, 0)
+        Tail::start(&self.runtime, record, LogPosition::START)
     }
 
     /// Runs a container to its end, removes it and answers with its end and its standard output, in lines.
@@ -135,6 +138,8 @@ macro_rules! contract_cases {
             megabytes_of_output_are_delivered_without_gap_or_repeat
             output_can_be_read_after_the_end_and_from_any_line
             output_is_delivered_while_the_program_runs
+            output_without_end_is_bounded_on_disk_and_each_line_is_delivered_once
+            what_a_worker_was_away_for_goes_on_at_the_oldest_line_that_is_left
             code_0_is_success
             an_exit_code_is_reported_with_its_times
             a_death_by_signal_is_reported

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 use tink_e2e::eventually;
-use tink_runtime::{ExitCause, Recovered, Runtime};
+use tink_runtime::{ExitCause, LogPosition, Recovered, Runtime};
 
 use super::{MINUTES, own_dockerd, test_run, within};
 use crate::contract::{Tail, shell};
@@ -28,7 +28,7 @@ async fn output_and_wait_go_on_when_the_daemon_is_restarted_under_a_running_cont
     let mut spec = shell(COUNTER);
     spec.volumes = vec![format!("{}/shared:/shared", run.scratch().display())];
     let record = within(docker.start(&spec)).await.expect("it starts");
-    let mut tail = Tail::start(&docker, &record, 0);
+    let mut tail = Tail::start(&docker, &record, LogPosition::START);
     let wait = tokio::spawn({
         let (docker, record) = (Arc::clone(&docker), record.clone());
         async move { docker.wait(&record).await }
@@ -55,7 +55,7 @@ async fn a_daemon_that_stops_its_containers_loses_no_line_and_no_exit() {
     let mut spec = shell(&COUNTER.replace("exit 0", "echo bye >&2; exit 11"));
     spec.volumes = vec![format!("{}/shared:/shared", run.scratch().display())];
     let record = within(docker.start(&spec)).await.expect("it starts");
-    let mut tail = Tail::start(&docker, &record, 0);
+    let mut tail = Tail::start(&docker, &record, LogPosition::START);
     let wait = tokio::spawn({
         let (docker, record) = (Arc::clone(&docker), record.clone());
         async move { docker.wait(&record).await }
@@ -79,10 +79,19 @@ async fn output_arrives_where_the_log_cannot_be_read() {
     let record = within(docker.start(&shell("echo at once; echo err >&2"))).await.expect("it starts");
     // Even what was printed before anybody asked.
     assert!(within(docker.wait(&record)).await.expect("an end").success());
-    let output = Tail::start(&docker, &record, 0).finish().await;
+    let output = Tail::start(&docker, &record, LogPosition::START).finish().await;
     assert_eq!((output.stdout(), output.stderr()), (vec!["at once".to_owned()], vec!["err".to_owned()]));
-    assert!(Tail::start(&docker, &record, 0).finish().await.0.is_empty(), "it is there only once");
+    assert!(Tail::start(&docker, &record, LogPosition::START).finish().await.0.is_empty(), "it is there only once");
     within(docker.remove(&record)).await.expect("removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_of_the_local_driver_are_bounded_and_read_on_as_well() {
+    let run = test_run("local-log");
+    let (dockerd, _docker) = own_dockerd(&run, &[("log-driver", json!("local"))]).await;
+    let bench = crate::bench_on(dockerd.socket()).await;
+    crate::contract::output_without_end_is_bounded_on_disk_and_each_line_is_delivered_once(&bench).await;
+    crate::contract::what_a_worker_was_away_for_goes_on_at_the_oldest_line_that_is_left(&bench).await;
 }
 
 /// Until each thread is stopped: a signal takes its time to reach the last one.

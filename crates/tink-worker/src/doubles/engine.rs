@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tink_runtime::{
-    ContainerSpec, ExitCause, ExitStatus, HandleRecord, Identity, LogSink, Operation, OutputStream, Progress,
-    PullOutcome, PullProgress, Purpose, Recovered, Runtime, RuntimeError,
+    ContainerSpec, ExitCause, ExitStatus, HandleRecord, Identity, LogPosition, LogSink, Operation, OutputStream,
+    Progress, PullOutcome, PullProgress, Purpose, Recovered, Runtime, RuntimeError,
 };
 use tink_workflow::ImageRef;
 use tokio::time::sleep;
@@ -262,7 +262,7 @@ impl Runtime for Engine {
         }
     }
 
-    async fn logs(&self, record: &HandleRecord, skip: u64, sink: &mut dyn LogSink) -> Result<(), RuntimeError> {
+    async fn logs(&self, record: &HandleRecord, from: LogPosition, sink: &mut dyn LogSink) -> Result<(), RuntimeError> {
         let away = transient(Operation::Logs, &record.container);
         self.steps.step("logs").await.map_err(&away)?;
         let (lines, line_takes) = {
@@ -270,10 +270,10 @@ impl Runtime for Engine {
             let container = machine.containers.get(&record.container);
             container.map(|container| (container.script.lines.clone(), container.script.line_takes)).unwrap_or_default()
         };
-        for line in lines.iter().skip(usize::try_from(skip).unwrap()) {
+        for (nth, line) in (1..).zip(lines).skip(usize::try_from(from.number()).unwrap()) {
             sleep(line_takes).await;
             self.steps.step("before line").await.map_err(&away)?;
-            sink.line(OutputStream::Stdout, line.as_bytes());
+            sink.line(OutputStream::Stdout, line.as_bytes(), LogPosition::at(nth));
         }
         while matches!(self.exit_of(record), Some(Recovered::Running)) {
             sleep(Duration::from_millis(100)).await;

@@ -186,7 +186,7 @@ impl World {
         self.office.reports.lock().unwrap().clone()
     }
 
-    /// The whole log of an action's attempt, from its segments.
+    /// The whole log of an action's attempt, from its segments, without the places of its lines.
     pub(crate) fn log(&self, action: &str, attempt: u32) -> String {
         let mut segments: Vec<_> = std::fs::read_dir(self.dir().join("assignments"))
             .unwrap()
@@ -196,6 +196,7 @@ impl World {
             .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(&format!("log-{attempt}.")))
             .collect();
         segments.sort();
-        segments.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+        let text: String = segments.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned() + "\n").collect()
     }
 }

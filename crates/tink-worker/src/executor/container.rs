@@ -320,7 +320,7 @@ pub(super) async fn wait(runtime: &dyn Runtime, record: &HandleRecord, backoff_m
 pub(super) async fn follow(runtime: &dyn Runtime, record: &HandleRecord, output: &mut Output, backoff_max: Duration) {
     let mut backoff = Backoff::new(backoff_max);
     loop {
-        match runtime.logs(record, output.lines(), output).await {
+        match runtime.logs(record, output.position(), output).await {
             Ok(()) => return,
             Err(error) if error.is_retryable() => {}
             Err(error) => {

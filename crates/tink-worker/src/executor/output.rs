@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tink_runtime::{LogSink, OutputStream};
+use tink_runtime::{LogPosition, LogSink, OutputStream};
 use tracing::info;
 
 use super::message::{Tail, printable};
@@ -44,8 +44,8 @@ impl Output {
     /// Goes on after the lines that an earlier life of the worker took.
     pub(super) fn new(assignment: Arc<Assignment>, events: Events, redactor: Redactor, log: LogFile) -> Self {
         let mut tail = Tail::default();
-        for line in log.tail(TAIL_BYTES).split(|byte| *byte == b'\n') {
-            tail.push(&printable(line));
+        for line in log.tail(TAIL_BYTES) {
+            tail.push(&printable(&line));
         }
         Self { assignment, events, redactor, log, tail, echo: true, read: LinesRead::default() }
     }
@@ -55,9 +55,9 @@ impl Output {
         Self { echo, ..self }
     }
 
-    /// Lines taken so far, by every life of the worker.
-    pub(super) fn lines(&self) -> u64 {
-        self.log.lines()
+    /// The place in the engine's log behind the last line that was taken, by whichever life of the worker.
+    pub(super) fn position(&self) -> LogPosition {
+        self.log.position()
     }
 
     /// What tells, while lines are being taken, whether they still arrive.
@@ -76,10 +76,10 @@ impl LogSink for Output {
         self.read.one_more();
     }
 
-    fn line(&mut self, stream: OutputStream, line: &[u8]) {
+    fn line(&mut self, stream: OutputStream, line: &[u8], end: LogPosition) {
         self.read.one_more();
         let text = self.redactor.mask(printable(line));
-        self.log.append(text.as_bytes());
+        self.log.append(text.as_bytes(), end);
         let name = match stream {
             OutputStream::Stdout => "stdout",
             OutputStream::Stderr => "stderr",

@@ -1,18 +1,23 @@
-//! An action's output on disk: bounded, the newest kept, and the count of what was delivered.
+//! An action's output on disk: bounded, the newest kept, and the place up to which it was delivered.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tink_mutation::Mutation;
+use tink_runtime::LogPosition;
 use tracing::warn;
 
 use super::{Disk, DiskFile};
 
 /// Output of one attempt, in segments named by the number of their first line.
 ///
-/// The number of lines delivered so far is not stored beside the log but read from it, so the two cannot disagree: a
-/// line is delivered when its newline is in the file.
+/// ```text
+/// 1795428000123456789.2.1 what the program printed
+/// ```
+///
+/// Before each line stands the place behind it in the engine's log. So it is not stored beside the output but with it, and
+/// the two cannot disagree: a line is delivered when its newline is in the file.
 pub(crate) struct LogFile {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -21,6 +26,8 @@ pub(crate) struct LogFile {
     /// First lines of the segments on disk.
     segments: Vec<u64>,
     lines: u64,
+    /// Behind the last line.
+    position: LogPosition,
     bytes: u64,
     file: Option<Box<dyn DiskFile>>,
     failing: bool,
@@ -38,31 +45,54 @@ impl LogFile {
             segment_bytes_max: (bytes_max / 2).max(1),
             segments,
             lines: 0,
+            position: LogPosition::START,
             bytes: 0,
             file: None,
             failing: false,
         };
-        if let Some(first) = log.segments.last().copied() {
-            match count(log.disk.as_ref(), &log.path(first)) {
-                Ok((lines, bytes)) => (log.lines, log.bytes) = (first + lines, bytes),
-                Err(error) => warn!(path = %log.path(first).display(), %error, "the action's log cannot be read"),
-            }
-        }
+        log.find_end();
         if tink_mutation::is(Mutation::LogFromZero) {
-            log.lines = 0;
+            log.position = LogPosition::START;
         }
         log
     }
 
-    /// Lines delivered so far, those that were dropped from the disk included.
-    pub(crate) fn lines(&self) -> u64 {
-        self.lines
+    /// Reads where the log ends. Its newest segment may have been made and not have a line yet.
+    fn find_end(&mut self) {
+        for (nth, first) in self.segments.iter().rev().enumerate() {
+            let path = self.path(*first);
+            let end = match End::read(self.disk.as_ref(), &path) {
+                Ok(end) => end,
+                Err(error) => {
+                    warn!(path = %path.display(), %error, "the action's log cannot be read");
+                    End::default()
+                }
+            };
+            if nth == 0 {
+                (self.lines, self.bytes) = (first + end.lines, end.bytes);
+            }
+            if let Some(position) = end.position {
+                self.position = position;
+                return;
+            }
+        }
     }
 
-    /// Appends a line. Where the disk does not take it, it is counted and lost, and that is logged once.
-    pub(crate) fn append(&mut self, line: &[u8]) {
-        let result = self.write(line);
+    /// The place in the engine's log up to which its output was delivered, whether or not the disk took it.
+    pub(crate) fn position(&self) -> LogPosition {
+        self.position
+    }
+
+    /// Appends a line that ends at this place. Where the disk does not take it, it is counted and lost, and that is logged
+    /// once.
+    pub(crate) fn append(&mut self, line: &[u8], end: LogPosition) {
+        let mut whole = end.to_string().into_bytes();
+        whole.push(b' ');
+        whole.extend_from_slice(line);
+        whole.push(b'\n');
+        let result = self.write(&whole);
         self.lines += 1;
+        self.position = end;
         match result {
             Ok(()) => self.failing = false,
             Err(error) => {
@@ -85,11 +115,8 @@ impl LogFile {
             Some(file) => file,
             None => self.file.insert(self.disk.append(&path, self.bytes)?),
         };
-        let mut whole = Vec::with_capacity(line.len() + 1);
-        whole.extend_from_slice(line);
-        whole.push(b'\n');
-        file.write_all(&whole)?;
-        self.bytes += whole.len() as u64;
+        file.write_all(line)?;
+        self.bytes += line.len() as u64;
         Ok(())
     }
 
@@ -107,8 +134,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// The last `bytes_max` bytes of what is on disk, from a line's start on.
-    pub(crate) fn tail(&self, bytes_max: u64) -> Vec<u8> {
+    /// The last lines on disk, without their places: at most `bytes_max` bytes as they are stored.
+    pub(crate) fn tail(&self, bytes_max: u64) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         for first in &self.segments {
             if let Err(error) = read_tail(self.disk.as_ref(), &self.path(*first), bytes_max, &mut all) {
@@ -120,7 +147,7 @@ impl LogFile {
             let start = all[over..].iter().position(|byte| *byte == b'\n').map_or(all.len(), |at| over + at + 1);
             all.drain(..start);
         }
-        all
+        all.split_inclusive(|byte| *byte == b'\n').filter_map(whole_line).map(|(_, line)| line.to_vec()).collect()
     }
 
     fn path(&self, first: u64) -> PathBuf {
@@ -155,15 +182,38 @@ fn segments(disk: &dyn Disk, dir: &Path, attempt: u32) -> Vec<u64> {
     all
 }
 
-/// Whole lines of a file, and their bytes.
-fn count(disk: &dyn Disk, path: &Path) -> io::Result<(u64, u64)> {
-    let bytes = disk.read(path, u64::MAX)?.unwrap_or_default();
-    let (mut lines, mut whole) = (0, 0);
-    for (nth, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-        lines += 1;
-        whole = nth as u64 + 1;
+/// Where a segment ends.
+#[derive(Default)]
+struct End {
+    /// Whole ones.
+    lines: u64,
+    /// Of whole lines.
+    bytes: u64,
+    /// Behind the last one.
+    position: Option<LogPosition>,
+}
+
+impl End {
+    fn read(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+        let bytes = disk.read(path, u64::MAX)?.unwrap_or_default();
+        let mut end = Self::default();
+        for stored in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if let Some((position, _)) = whole_line(stored) {
+                (end.lines, end.bytes) = (end.lines + 1, end.bytes + stored.len() as u64);
+                end.position = position.or(end.position);
+            }
+        }
+        Ok(end)
     }
-    Ok((lines, whole))
+}
+
+/// A line as it is stored: the place behind it, and its text; nothing where its newline is missing.
+fn whole_line(stored: &[u8]) -> Option<(Option<LogPosition>, &[u8])> {
+    let line = stored.strip_suffix(b"\n")?;
+    let space = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+    let (place, text) = line.split_at(space);
+    let position = std::str::from_utf8(place).ok().and_then(|place| place.parse().ok());
+    Some((position, text.strip_prefix(b" ").unwrap_or(text)))
 }
 
 fn read_tail(disk: &dyn Disk, path: &Path, bytes_max: u64, into: &mut Vec<u8>) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 
-use tink_runtime::{ExitCause, ExitStatus, HandleRecord, Purpose};
+use tink_runtime::{ExitCause, ExitStatus, HandleRecord, LogPosition, Purpose};
 use tink_workflow::{ActionId, ActionState, TaskId, Timestamp, WorkerId, WorkflowId};
 
 use super::*;
@@ -205,18 +205,37 @@ async fn a_log_goes_on_after_its_last_whole_line() {
     let journal = open(dir.path());
     let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
     let mut log = journal.log(&entry, 1);
-    log.append(b"one");
-    log.append(b"");
-    log.append(b"three");
-    assert_eq!(log.lines(), 3);
+    log.append(b"one", LogPosition::at(10));
+    log.append(b"", LogPosition::at(20));
+    log.append(b"three", LogPosition::at(30));
+    assert_eq!(log.position(), LogPosition::at(30));
     drop(log);
     let path = journal.dir_of(&entry).join("log-1.00000000");
-    std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"half a li").unwrap();
+    std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"40 half a li").unwrap();
     let mut log = journal.log(&entry, 1);
-    assert_eq!(log.lines(), 3);
-    log.append(b"half a line");
-    assert_eq!(std::fs::read_to_string(path).unwrap(), "one\n\nthree\nhalf a line\n");
-    assert_eq!(journal.log(&entry, 2).lines(), 0, "another attempt has a log of its own");
+    assert_eq!(log.position(), LogPosition::at(30));
+    log.append(b"half a line", LogPosition::at(40));
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "10 one\n20 \n30 three\n40 half a line\n");
+    assert_eq!(log.tail(1000), [&b"one"[..], b"", b"three", b"half a line"]);
+    assert_eq!(journal.log(&entry, 2).position(), LogPosition::START, "another attempt has a log of its own");
+}
+
+#[tokio::test]
+async fn a_log_goes_on_where_its_newest_segment_has_no_line_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = JournalLimits { log_bytes_max: 20, ..JournalLimits::default() };
+    let journal = Journal::open(dir.path(), Arc::new(RealDisk), limits).unwrap();
+    let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
+    let mut log = journal.log(&entry, 1);
+    log.append(b"one", LogPosition::at(10));
+    log.append(b"two", LogPosition::at(20));
+    drop(log);
+    let newest = journal.dir_of(&entry).join("log-1.00000001");
+    std::fs::write(&newest, "20 tw").unwrap();
+    let mut log = journal.log(&entry, 1);
+    assert_eq!(log.position(), LogPosition::at(10));
+    log.append(b"two", LogPosition::at(20));
+    assert_eq!(std::fs::read_to_string(newest).unwrap(), "20 two\n");
 }
 
 #[tokio::test]
@@ -227,13 +246,13 @@ async fn a_log_keeps_the_newest_output_and_the_whole_count() {
     let entry = journal.begin(assignment("default/w", "a1")).await.unwrap();
     let mut log = journal.log(&entry, 1);
     for nth in 0..10_000 {
-        log.append(format!("line {nth}").as_bytes());
+        log.append(format!("line {nth}").as_bytes(), LogPosition::at(nth + 1));
         if nth % 777 == 0 {
             log = journal.log(&entry, 1);
         }
     }
-    assert_eq!(log.lines(), 10_000);
-    assert_eq!(journal.log(&entry, 1).lines(), 10_000);
+    assert_eq!(log.position(), LogPosition::at(10_000));
+    assert_eq!(journal.log(&entry, 1).position(), LogPosition::at(10_000));
     let kept: u64 = std::fs::read_dir(journal.dir_of(&entry))
         .unwrap()
         .map(|file| file.unwrap())
@@ -241,7 +260,7 @@ async fn a_log_keeps_the_newest_output_and_the_whole_count() {
         .map(|file| file.metadata().unwrap().len())
         .sum();
     assert!(kept <= 1010, "{kept} bytes");
-    assert_eq!(String::from_utf8(log.tail(25)).unwrap(), "line 9998\nline 9999\n");
+    assert_eq!(log.tail(35), [b"line 9998", b"line 9999"]);
 }
 
 use std::io::Write as _;
@@ -258,12 +277,12 @@ async fn the_output_of_older_attempts_goes_when_a_new_one_begins() {
         logs.sort();
         logs
     };
-    journal.log(&entry, super::HOOKS).append(b"of a hook");
+    journal.log(&entry, super::HOOKS).append(b"of a hook", LogPosition::at(1));
     // The last one is begun again under its number, as one whose container was never seen.
     for number in [1, 2, 3, 10, 10] {
         journal.attempt(entry.id, Attempt::begin(number, &SystemClock)).await.unwrap();
         assert_eq!(logs(), ["log-0.00000000"], "attempt {number}");
-        journal.log(&entry, number).append(b"of an attempt");
+        journal.log(&entry, number).append(b"of an attempt", LogPosition::at(1));
         assert_eq!(logs(), ["log-0.00000000".to_owned(), format!("log-{number}.00000000")]);
     }
 }
@@ -273,7 +292,7 @@ async fn a_closed_entry_whose_container_is_not_removed_stays_without_its_output(
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     let entry = filled(&journal).await;
-    journal.log(&entry, 1).append(b"said");
+    journal.log(&entry, 1).append(b"said", LogPosition::at(1));
     journal.close(entry.id, "accepted".to_owned()).await.unwrap();
     let log = journal.dir_of(&entry).join("log-1.00000000");
     assert!(log.exists());
