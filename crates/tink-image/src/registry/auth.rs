@@ -139,13 +139,43 @@ fn basic(credential: &Credential) -> Option<HeaderValue> {
 /// The challenges of all headers that we can answer, bearer before basic, as both may be offered.
 fn parse(headers: &[HeaderValue]) -> Vec<Challenge> {
     let mut challenges: Vec<Challenge> =
-        headers.iter().filter_map(|header| header.to_str().ok()).filter_map(challenge).collect();
+        headers.iter().filter_map(|header| header.to_str().ok()).flat_map(split).filter_map(challenge).collect();
     challenges.sort_by_key(|challenge| matches!(challenge, Challenge::Basic));
     challenges
 }
 
+/// One header may hold several challenges, and commas stand between them as between the parameters of each.
+fn split(text: &str) -> Vec<&str> {
+    let mut starts = Vec::new();
+    let (mut part_at, mut quoted, mut escaped) = (0, false, false);
+    for (at, c) in text.char_indices().chain([(text.len(), ',')]) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            ',' if !quoted => {
+                if begins_challenge(&text[part_at..at]) {
+                    starts.push(part_at);
+                }
+                part_at = at + 1;
+            }
+            _ => {}
+        }
+    }
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    starts.iter().zip(ends).map(|(start, end)| &text[*start..end]).collect()
+}
+
+/// A scheme comes first; a parameter is a word and `=`.
+fn begins_challenge(part: &str) -> bool {
+    let part = part.trim_start();
+    let word = part.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(part.len());
+    word > 0 && !part[word..].trim_start().starts_with('=')
+}
+
 fn challenge(text: &str) -> Option<Challenge> {
-    let (scheme, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    let text = text.trim_matches(|c: char| c == ',' || c.is_whitespace());
+    let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
     if scheme.eq_ignore_ascii_case("basic") {
         return Some(Challenge::Basic);
     }
@@ -169,7 +199,7 @@ fn parameters(mut text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     while let Some(equals) = text.find('=') {
         let key = text[..equals].trim_matches(|c: char| c == ',' || c.is_whitespace()).to_owned();
-        text = &text[equals + 1..];
+        text = text[equals + 1..].trim_start();
         let mut value = String::new();
         if let Some(rest) = text.strip_prefix('"') {
             let mut chars = rest.char_indices();
@@ -226,5 +256,22 @@ mod tests {
     fn a_token_is_preferred_where_both_are_offered() {
         let headers = ["Basic realm=x", "Bearer realm=\"https://t\""].map(HeaderValue::from_static);
         assert!(matches!(parse(&headers)[0], Challenge::Bearer { .. }));
+    }
+
+    #[test]
+    fn several_challenges_in_one_header_are_told_apart() {
+        let all = |text: &'static str| parse(&[HeaderValue::from_static(text)]);
+        assert_eq!(all("Negotiate, Basic realm=\"a, Bearer realm=b\""), [Challenge::Basic]);
+        assert_eq!(all("Negotiate YWJj==,NTLM,Basic realm=x"), [Challenge::Basic]);
+        let bearer = |service: Option<&str>| Challenge::Bearer {
+            realm: "https://t".to_owned(),
+            service: service.map(str::to_owned),
+            scope: None,
+        };
+        assert_eq!(
+            all("Basic realm=x, Bearer realm=\"https://t\", service = \"s\""),
+            [bearer(Some("s")), Challenge::Basic]
+        );
+        assert_eq!(all("Bearer realm=\"https://t\", Basic"), [bearer(None), Challenge::Basic]);
     }
 }
