@@ -117,7 +117,7 @@ pub(super) struct Insecure {
 impl Insecure {
     pub(super) fn parse(list: &[String]) -> Result<Self, ImageError> {
         let mut insecure = Self { hosts: Vec::new(), ranges: Vec::new() };
-        for one in list.iter().map(|one| one.trim()).filter(|one| !one.is_empty()) {
+        for one in list.iter().map(|one| one.trim().trim_end_matches('/')).filter(|one| !one.is_empty()) {
             if one.contains('/') && !one.contains("://") {
                 let range = Cidr::parse(one).ok_or_else(|| ImageError::Settings {
                     setting: format!("the insecure registry {one:?}"),
@@ -182,11 +182,19 @@ mod tests {
 
     #[test]
     fn loopback_and_listed_registries_are_insecure() {
-        let list = ["registry.example:5000", "plain.example", "10.1.0.0/16"].map(str::to_owned);
+        let list = ["registry.example:5000", "plain.example", "10.1.0.0/16", "10.3.0.1:5000/", "http://url.example/"];
+        let list = list.map(str::to_owned);
         let insecure = Insecure::parse(&list).unwrap();
-        for yes in
-            ["localhost:5000", "127.3.2.1", "[::1]:5000", "registry.example:5000", "plain.example:80", "10.1.2.3:5000"]
-        {
+        for yes in [
+            "localhost:5000",
+            "127.3.2.1",
+            "[::1]:5000",
+            "registry.example:5000",
+            "plain.example:80",
+            "10.1.2.3:5000",
+            "10.3.0.1:5000",
+            "url.example",
+        ] {
             assert!(insecure.allows(yes), "{yes}");
         }
         for no in ["registry.example", "registry.example:443", "10.2.0.1", "localhost.example", "docker.io"] {

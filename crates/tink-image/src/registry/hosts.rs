@@ -43,7 +43,9 @@ impl Default for HostConfig {
 
 /// The places to ask for `registry`, in order; the registry itself is always the last.
 pub(super) fn find(certs_d: &[PathBuf], registry: &str) -> Result<Vec<HostConfig>, ImageError> {
-    for directory in certs_d.iter().flat_map(|root| candidates(root, registry)) {
+    let named = certs_d.iter().flat_map(|root| candidates(root, registry));
+    // Whatever is said of this very registry, in any directory, says more than what is said of all.
+    for directory in named.chain(certs_d.iter().map(|root| root.join("_default"))) {
         let file = directory.join("hosts.toml");
         match std::fs::read_to_string(&file) {
             Ok(text) => return parse(&text, &directory),
@@ -57,14 +59,13 @@ pub(super) fn find(certs_d: &[PathBuf], registry: &str) -> Result<Vec<HostConfig
     Ok(vec![HostConfig::default()])
 }
 
-/// containerd looks for `host_port_` before `host:port`, then for `_default`.
+/// containerd looks for `host_port_` before `host:port`.
 fn candidates(root: &Path, registry: &str) -> Vec<PathBuf> {
     let mut names = Vec::new();
     if let Some((host, port)) = registry.rsplit_once(':') {
         names.push(format!("{host}_{port}_"));
     }
     names.push(registry.to_owned());
-    names.push("_default".to_owned());
     names.into_iter().map(|name| root.join(name)).collect()
 }
 
@@ -201,16 +202,28 @@ fn strings(name: &str, value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-/// A Go duration of one unit: `500ms`, `10s`, `1m`.
+/// A Go duration: `500ms`, `1.5s`, `1m30s`.
 fn duration(text: &str) -> Option<Duration> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-    let amount: u64 = text[..unit_at].parse().ok()?;
-    match &text[unit_at..] {
-        "ms" => Some(Duration::from_millis(amount)),
-        "s" => Some(Duration::from_secs(amount)),
-        "m" => Some(Duration::from_secs(amount.checked_mul(60)?)),
-        _ => None,
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (amount, after) = rest.split_at(unit_at);
+        let unit = &after[..after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len())];
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        let part = Duration::try_from_secs_f64(amount.parse::<f64>().ok()? * seconds).ok()?;
+        sum = sum.checked_add(part)?;
+        rest = &after[unit.len()..];
     }
+    (!text.is_empty()).then_some(sum)
 }
 
 #[cfg(test)]
@@ -277,5 +290,33 @@ mod tests {
         let found = find(&[root.path().to_owned()], "any.example").unwrap();
         assert_eq!(found[0].authority.as_deref(), Some("m.example"));
         assert_eq!(found[1].authority, None);
+    }
+
+    #[test]
+    fn what_is_said_of_a_registry_comes_before_what_is_said_of_all() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (root, name, mirror) in
+            [(&first, "_default", "all.example"), (&second, "one.example", "its.example"), (&second, "_default", "x")]
+        {
+            std::fs::create_dir(root.path().join(name)).unwrap();
+            std::fs::write(root.path().join(name).join("hosts.toml"), format!("[host.\"https://{mirror}\"]\n"))
+                .unwrap();
+        }
+        let roots = [first.path().to_owned(), second.path().to_owned()];
+        let first_of = |registry: &str| find(&roots, registry).unwrap()[0].authority.clone();
+        assert_eq!(first_of("one.example").as_deref(), Some("its.example"));
+        assert_eq!(first_of("other.example").as_deref(), Some("all.example"));
+    }
+
+    #[test]
+    fn durations_are_those_of_go() {
+        for (text, ms) in
+            [("500ms", 500), ("3s", 3000), ("1.5s", 1500), ("1m30s", 90_000), ("1h0m1s", 3_601_000), (".5m", 30_000)]
+        {
+            assert_eq!(duration(text), Some(Duration::from_millis(ms)), "{text}");
+        }
+        for bad in ["", "5", "s", "5 s", "5x", "-5s", "1s2", "1..5s", "99999999999999999999h"] {
+            assert_eq!(duration(bad), None, "{bad}");
+        }
     }
 }
