@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Descriptor;
+use crate::spec::{Descriptor, ImageConfig};
 
 /// Operating system, architecture and variant in Go's words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,13 @@ impl Platform {
             // amd64/v2 and above need what we did not look for.
             (_, None, Some(theirs)) => (theirs <= 1).then_some(0),
         }
+    }
+
+    /// Whether an image runs here that is made for what its configuration says.
+    pub(crate) fn runs(&self, config: &ImageConfig) -> bool {
+        let ImageConfig { os, architecture, variant, .. } = config;
+        let offered = Self { os: os.clone(), architecture: architecture.clone(), variant: variant.clone() };
+        self.distance(&offered).is_some()
     }
 
     /// The index's manifest that suits this platform best, the first of equals.

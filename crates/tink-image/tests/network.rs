@@ -366,13 +366,14 @@ fn authority(not_before: Option<(i32, u8, u8)>) -> Authority {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, &ca).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    let server = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+    let server = server_config().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    Authority { ca_pem: ca.pem(), server }
+}
+
+fn server_config() -> rustls::ConfigBuilder<rustls::ServerConfig, rustls::WantsVerifier> {
+    rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .unwrap();
-    Authority { ca_pem: ca.pem(), server }
 }
 
 /// Docker's way to trust a CA for one registry.
@@ -599,4 +600,226 @@ async fn a_registry_in_trouble_is_asked_once_when_the_image_is_here() {
     let again = pull(&store, &registries(), &server.image("a:v1")).await;
     assert!(matches!(again.source, PullSource::LocalAfter(_)), "{:?}", again.source);
     assert_eq!(server.asked_for("/manifests/").len(), before + 1);
+}
+
+#[tokio::test]
+async fn a_token_is_had_without_a_password_where_a_registry_gives_it_to_anybody() {
+    let served = Served::new(&small_image());
+    let server = Server::plain(move |asked| {
+        if asked.target.starts_with("/token?") {
+            let anonymous = !asked.headers.contains_key("authorization");
+            return if anonymous { Answer::new(200, r#"{"token":"t0ken"}"#) } else { Answer::new(401, "") };
+        }
+        if asked.headers.get("authorization").is_some_and(|value| value == "Bearer t0ken") {
+            return served.answer(asked);
+        }
+        let challenge = format!("Negotiate, Bearer realm=\"http://{}/token\",service=\"s\"", asked.headers["host"]);
+        Answer::new(401, "").header("www-authenticate", challenge)
+    })
+    .await;
+    must_pull(&registries(), &server.image("a:v1")).await;
+    assert_eq!(server.asked_for("/token").len(), 1);
+}
+
+/// What `openssl req -x509` makes: its own issuer, and marked as a CA.
+fn self_signed(name: &str, not_after: (i32, u8, u8)) -> Authority {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(not_after.0, not_after.1, not_after.2);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let der = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let server = server_config().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], der).unwrap();
+    Authority { ca_pem: certificate.pem(), server }
+}
+
+const FAR: (i32, u8, u8) = (4000, 1, 1);
+
+async fn pull_over_tls(server: rustls::ServerConfig, ca_pem: &str) -> Result<(), ImageError> {
+    let server = tls_server(server).await;
+    let (_root, certs_d) = docker_ca(&server.host(), ca_pem);
+    try_pull(&with(|config| config.certs_d = vec![certs_d]), &server.image("a:v1")).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_trusted_by_itself_alone() {
+    let good = self_signed("127.0.0.1", FAR);
+    pull_over_tls(good.server, &good.ca_pem).await.unwrap_or_else(|error| panic!("{}", error.chain()));
+    let (one, other) = (self_signed("127.0.0.1", FAR), self_signed("127.0.0.1", FAR));
+    let elsewhere = self_signed("other.test", FAR);
+    let expired = self_signed("127.0.0.1", (2001, 1, 1));
+    for (server, ca_pem) in
+        [(one.server, other.ca_pem), (elsewhere.server, elsewhere.ca_pem), (expired.server, expired.ca_pem)]
+    {
+        let error = pull_over_tls(server, &ca_pem).await.unwrap_err();
+        assert!(matches!(error, ImageError::Certificate { .. }), "{}", error.chain());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_certificate_beside_a_good_one_spoils_nothing() {
+    let Authority { ca_pem, server } = authority(None);
+    let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    pull_over_tls(server, &format!("{junk}{ca_pem}")).await.unwrap_or_else(|error| panic!("{}", error.chain()));
+    let error = pull_over_tls(authority(None).server, junk).await.unwrap_err();
+    assert!(matches!(error, ImageError::Settings { .. }) && error.to_string().contains("ca.crt"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_put_there_after_a_failure_counts_at_once() {
+    let Authority { ca_pem, server } = authority(None);
+    let server = tls_server(server).await;
+    let (_root, certs_d) = docker_ca(&server.host(), &authority(None).ca_pem);
+    let registries = with(|config| config.certs_d = vec![certs_d.clone()]);
+    let error = try_pull(&registries, &server.image("a:v1")).await.unwrap_err();
+    assert!(matches!(error, ImageError::Certificate { .. }), "{}", error.chain());
+    std::fs::write(certs_d.join(server.host()).join("ca.crt"), ca_pem).unwrap();
+    must_pull(&registries, &server.image("a:v1")).await;
+}
+
+#[tokio::test]
+async fn hosts_toml_names_the_ca_and_the_certificate_that_a_client_shows() {
+    use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+    let mut ca = CertificateParams::new(Vec::<String>::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+    let signed = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        (CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap(), key)
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(ca.der().clone()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
+    let (certificate, key) = signed("127.0.0.1");
+    let der = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let config = server_config().with_client_cert_verifier(clients);
+    let server = tls_server(config.with_single_cert(vec![certificate.der().clone()], der).unwrap()).await;
+
+    let text = |client: &str| format!("server = \"https://{}\"\nca = \"our-ca.pem\"\n{client}", server.host());
+    let (_root, certs_d) = hosts("registry.test", &text("client = [[\"me.cert\", \"me.key\"]]\n"));
+    let (certificate, key) = signed("client");
+    for (name, pem) in [("our-ca.pem", ca.pem()), ("me.cert", certificate.pem()), ("me.key", key.serialize_pem())] {
+        std::fs::write(certs_d.join("registry.test").join(name), pem).unwrap();
+    }
+    let image = ImageRef::parse("registry.test/a:v1").unwrap();
+    must_pull(&with(|config| config.certs_d = vec![certs_d.clone()]), &image).await;
+    std::fs::write(certs_d.join("registry.test/hosts.toml"), text("")).unwrap();
+    let error = try_pull(&with(|config| config.certs_d = vec![certs_d]), &image).await.unwrap_err();
+    assert!(error.chain().contains("ertificate"), "the server asks for one: {}", error.chain());
+}
+
+#[tokio::test]
+async fn a_handshake_that_breaks_once_is_no_reason_to_do_without_tls() {
+    let server = tls_server(authority(None).server).await;
+    server.break_handshakes(1);
+    must_pull(&registries(), &server.image("a:v1")).await;
+    // Nor later, when it is known that the registry speaks TLS.
+    let known = registries();
+    must_pull(&known, &server.image("a:v1")).await;
+    server.break_handshakes(1);
+    must_pull(&known, &server.image("a:v1")).await;
+    server.break_handshakes(usize::MAX);
+    let error = try_pull(&registries(), &server.image("a:v1")).await.unwrap_err();
+    assert!(error.retryable() && error.chain().contains("TLS handshake"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_registry_without_tls_that_refuses_a_request_is_believed() {
+    let refusal = r#"{"errors":[{"code":"NAME_INVALID"}]}"#;
+    let server = Server::plain(move |_| Answer::new(400, refusal)).await;
+    let error = try_pull(&registries(), &server.image("a:v1")).await.unwrap_err();
+    assert!(!error.retryable() && error.chain().contains("NAME_INVALID"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn damage_over_tls_is_told_as_such_where_plain_http_would_be_allowed() {
+    let served = Served::new(&large_image());
+    for (damaged, fine) in [(1, true), (2, false)] {
+        let (served, layer) = (served.clone(), served.layers[0].clone());
+        let server = Server::tls(authority(None).server, move |asked| {
+            let mut answer = served.answer(asked);
+            if asked.target.contains(&layer) && asked.before < damaged {
+                answer.body[5000] ^= 1;
+            }
+            answer
+        })
+        .await;
+        match try_pull(&registries(), &server.image("a:v1")).await {
+            Ok(_) => assert!(fine),
+            Err(error) => {
+                assert!(!fine, "{}", error.chain());
+                assert!(matches!(layer_error(error), LayerError::Digest { .. }));
+            }
+        }
+    }
+    let server = Server::tls(authority(None).server, move |asked| {
+        let answer = served.answer(asked);
+        if asked.target.contains(&served.layers[0]) { answer.cut(0) } else { answer }
+    })
+    .await;
+    let error = try_pull(&registries(), &server.image("a:v1")).await.unwrap_err();
+    assert!(matches!(error, ImageError::Unreachable { .. }) && error.retryable(), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_ca_file_takes_no_insecure_registry_its_plain_way() {
+    let served = Served::new(&small_image());
+    let server = Server::plain(move |asked| served.answer(asked)).await;
+    let (_root, certs_d) = docker_ca("_default", &authority(None).ca_pem);
+    must_pull(&with(|config| config.certs_d = vec![certs_d]), &server.image("a:v1")).await;
+}
+
+#[tokio::test]
+async fn of_manifests_that_an_index_does_not_describe_the_configuration_says_the_machine() {
+    let ours = tink_image::Platform::host().architecture;
+    let of = |architecture: &str| {
+        let mut image = ImageBuilder::new();
+        image.platform(tink_image::Platform::linux(architecture)).bytes("/for", architecture, 0o644);
+        Served::new(&image)
+    };
+    let (other, right) = (of("s390x"), of(&ours));
+    let undescribed = |served: &Served| {
+        serde_json::json!({"mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": served.digest.as_str(), "size": served.manifest.len()})
+    };
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [undescribed(&other), undescribed(&right)]});
+    let server = Server::plain(move |asked| {
+        if asked.target.ends_with("/manifests/v1") {
+            return Answer::new(200, index.to_string());
+        }
+        if asked.target.contains(other.digest.as_str()) {
+            return other.answer(asked);
+        }
+        match right.answer(asked) {
+            answer if answer.status == 404 => other.answer(asked),
+            answer => answer,
+        }
+    })
+    .await;
+    let (_directory, image) = must_pull(&registries(), &server.image("a:v1")).await;
+    assert_eq!(read(&image, "for"), ours.as_bytes());
+}
+
+#[tokio::test]
+async fn what_was_pulled_is_kept_unpacked_only() {
+    let served = Served::new(&large_image());
+    let packed: Vec<Vec<u8>> = served.layers.iter().map(|layer| served.blob(layer).to_vec()).collect();
+    let server = Server::plain(move |asked| served.answer(asked)).await;
+    let (directory, image) = must_pull(&registries(), &server.image("a:v1")).await;
+    assert_eq!(read(&image, "noise").len(), 1_000_000);
+    let mut bytes = 0;
+    for file in files(directory.path()) {
+        let content = std::fs::read(&file).unwrap();
+        assert!(!packed.contains(&content), "{} is a blob", file.display());
+        bytes += content.len();
+    }
+    assert!(bytes < 1_100_000, "{bytes} bytes are kept of a file of 1000000");
+}
+
+fn files(root: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

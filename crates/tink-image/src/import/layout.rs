@@ -5,8 +5,8 @@ use tink_workflow::ImageRef;
 use super::Container;
 use crate::error::ImageError;
 use crate::platform::Platform;
-use crate::registry::{check, choose};
-use crate::spec::{CONFIG_BYTES_MAX, Descriptor, Document, Index, MANIFEST_BYTES_MAX, Manifest};
+use crate::registry::{UNDESCRIBED_MAX, check, choose};
+use crate::spec::{CONFIG_BYTES_MAX, Descriptor, Document, ImageConfig, Index, MANIFEST_BYTES_MAX, Manifest};
 
 /// Annotation with an image's whole name, as containerd and Docker write it.
 pub(crate) const NAME: &str = "io.containerd.image.name";
@@ -58,7 +58,12 @@ impl Container<'_> {
             let bytes = self.verified("the manifest", &descriptor, MANIFEST_BYTES_MAX)?;
             let refused = |source| ImageError::Manifest { image: reference.to_string(), source };
             match Document::parse(&bytes, &descriptor.media_type).map_err(refused)? {
-                Document::Index(index) => descriptor = choose(&reference, platform, &index.manifests)?.clone(),
+                Document::Index(index) => {
+                    descriptor = match choose(&reference, platform, &index.manifests) {
+                        Ok(chosen) => chosen.clone(),
+                        Err(error) => self.undescribed(platform, &index.manifests)?.ok_or(error)?,
+                    };
+                }
                 Document::Manifest(manifest) => {
                     let config = self.verified("the configuration", &manifest.config, CONFIG_BYTES_MAX)?;
                     let media_type = manifest.media_type_or(&descriptor.media_type);
@@ -68,6 +73,19 @@ impl Container<'_> {
             }
         }
         Err(self.refused("its indexes lie too deep inside each other"))
+    }
+
+    /// Of manifests for which the index does not say the machine, their configurations do.
+    fn undescribed(&self, platform: &Platform, offered: &[Descriptor]) -> Result<Option<Descriptor>, ImageError> {
+        for named in offered.iter().filter(|one| one.platform.is_none()).take(UNDESCRIBED_MAX) {
+            let bytes = self.verified("the manifest", named, MANIFEST_BYTES_MAX)?;
+            let Ok(Document::Manifest(manifest)) = Document::parse(&bytes, &named.media_type) else { continue };
+            let bytes = self.verified("the configuration", &manifest.config, CONFIG_BYTES_MAX)?;
+            if platform.runs(&self.json::<ImageConfig>("the configuration", &bytes)?) {
+                return Ok(Some(named.clone()));
+            }
+        }
+        Ok(None)
     }
 
     fn verified(&self, what: &'static str, blob: &Descriptor, bytes_max: u64) -> Result<Vec<u8>, ImageError> {

@@ -51,7 +51,7 @@ impl<'a> BlobStream<'a> {
     ) -> Result<Self, ImageError> {
         let endpoints = registries.endpoints(image.registry())?;
         let what = format!("blob {} of {}", blob.digest, image.repository());
-        let from = if skipped < endpoints.len() { skipped } else { 0 };
+        let from = place_from(&endpoints, skipped).unwrap_or(0);
         Ok(Self {
             registries,
             image,
@@ -126,10 +126,8 @@ impl<'a> BlobStream<'a> {
             return Err(error);
         }
         if self.fruitless >= retry.attempts {
-            if at + 1 >= self.endpoints.len() {
-                return Err(error);
-            }
-            self.from = at + 1;
+            let Some(next) = place_from(&self.endpoints, at + 1) else { return Err(error) };
+            self.from = next;
             self.fruitless = 0;
         }
         tracing::debug!(error = %error.chain(), offset = self.offset, "going on with the blob where it broke");
@@ -143,7 +141,7 @@ impl<'a> BlobStream<'a> {
         let from = self.from;
         let endpoints = Arc::clone(&self.endpoints);
         let what = self.what.clone();
-        let mut round = Round::new(self.registries, self.image.registry(), &what)?;
+        let mut round = Round::new(self.registries, self.image.registry(), &endpoints, &what);
         while let Some(at) = round.next(|at, endpoint| endpoint.pull && at >= from) {
             match self.open_at(&endpoints[at]).await {
                 Ok((body, skip)) => {
@@ -180,4 +178,10 @@ impl<'a> BlobStream<'a> {
             detail: format!("asked for bytes from {} on, it sends {range:?}", self.offset),
         })
     }
+}
+
+/// The first endpoint from this one on that gives blobs. The plain way to another one is no place of its own.
+fn place_from(endpoints: &[Endpoint], at: usize) -> Option<usize> {
+    let mut places = endpoints.iter().enumerate().skip(at);
+    places.find(|(_, endpoint)| endpoint.pull && !endpoint.only_if_unreachable).map(|(at, _)| at)
 }

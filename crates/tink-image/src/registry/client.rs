@@ -1,7 +1,7 @@
 //! One request to one endpoint: authentication, redirects, repetition, and errors that say what to do.
 
 use std::error::Error;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -43,10 +43,14 @@ pub(crate) struct Endpoint {
     /// Is a mirror: asked with the registry's name, authenticated by its own.
     mirror: bool,
     unverified: bool,
+    /// The endpoint after this one is the plain way to it.
+    has_plain_way: bool,
     /// The plain way to the endpoint before this one, for registries that may be asked so.
     pub(super) only_if_unreachable: bool,
     /// Did not answer while its plain way did.
     pub(super) down: AtomicBool,
+    /// Has answered, or its plain way has said that it would: its plain way is not asked any more.
+    pub(super) answers: AtomicBool,
 }
 
 impl Endpoint {
@@ -91,10 +95,12 @@ pub(super) fn endpoints(
         let authority = host.authority.clone().unwrap_or_else(|| default_authority.to_owned());
         let mirror = authority != default_authority;
         let insecure = registries.inner.insecure.allows(&authority);
-        let ways: &[(&'static str, bool)] = match (host.scheme, insecure && host.trust.ca_files.is_empty()) {
+        // Whoever gives a CA wants it to count.
+        let any_certificate = host.trust.ca_files.is_empty();
+        let ways: &[(&'static str, bool)] = match (host.scheme, insecure) {
             (Some("http"), _) => &[("http", true)],
-            // TLS without verification first, then none, as Docker has it.
-            (_, true) => &[("https", true), ("http", true)],
+            // TLS first, without verification, then none, as Docker has it.
+            (_, true) => &[("https", any_certificate), ("http", true)],
             (_, false) => &[("https", false)],
         };
         for (at, (scheme, lenient)) in ways.iter().enumerate() {
@@ -120,8 +126,10 @@ pub(super) fn endpoints(
                 client,
                 mirror,
                 unverified: trust.skip_verify,
+                has_plain_way: at + 1 < ways.len(),
                 only_if_unreachable: at > 0,
                 down: AtomicBool::new(false),
+                answers: AtomicBool::new(false),
             });
         }
     }
@@ -225,8 +233,9 @@ impl Registries {
     }
 
     fn has_another_way(&self, endpoint: &Endpoint, error: &ImageError) -> bool {
-        let lenient = self.inner.insecure.allows(&endpoint.authority) && !endpoint.is_plain();
-        lenient && matches!(error, ImageError::Unreachable { .. })
+        endpoint.has_plain_way
+            && !endpoint.answers.load(Ordering::Relaxed)
+            && matches!(error, ImageError::Unreachable { .. })
     }
 
     /// One try, with authentication and redirects; with an error comes the pause that the server asks for.
@@ -242,6 +251,7 @@ impl Registries {
         };
         loop {
             let response = self.follow(endpoint, call, token.as_ref()).await.map_err(|error| (error, None))?;
+            endpoint.answers.store(true, Ordering::Relaxed);
             let status = response.status();
             if status == StatusCode::UNAUTHORIZED && !asked && matches!(call.authorization, Authorization::Asked) {
                 asked = true;

@@ -11,6 +11,10 @@ use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::platform::Platform;
 use crate::spec::{CONFIG_BYTES_MAX, Descriptor, Document, MANIFEST_BYTES_MAX, Manifest, media};
+use crate::store::parse_config;
+
+/// Most manifests of an index that are looked into for the machine they are for.
+pub(crate) const UNDESCRIBED_MAX: usize = 16;
 
 /// What a reference leads to for one platform.
 pub(crate) struct Resolved {
@@ -41,19 +45,48 @@ impl Registries {
             Document::Index(index) => index,
         };
         let platform = self.config().platform.clone().unwrap_or_else(Platform::host);
-        let chosen = choose(image, &platform, &index.manifests)?;
-        let (bytes, content_type) = self.manifest(image, chosen.digest.as_str(), Some(&chosen.digest)).await?;
-        match Document::parse(&bytes, &content_type).map_err(refused)? {
-            Document::Manifest(manifest) => {
-                let media_type = manifest.media_type_or(&content_type);
-                Ok(Resolved { digest, manifest, bytes, manifest_digest: chosen.digest.clone(), media_type })
-            }
-            Document::Index(_) => Err(ImageError::Platform {
+        let chosen = match choose(image, &platform, &index.manifests) {
+            Ok(chosen) => self.manifest_of(image, chosen).await?.ok_or_else(|| ImageError::Platform {
                 image: image.to_string(),
                 wanted: platform.to_string(),
                 offered: "an index inside an index".to_owned(),
-            }),
+            })?,
+            Err(error) => self.undescribed(image, &platform, &index.manifests).await?.ok_or(error)?,
+        };
+        Ok(Resolved { digest, ..chosen })
+    }
+
+    /// What a descriptor of an index leads to; `None` = to an index.
+    async fn manifest_of(&self, image: &ImageRef, named: &Descriptor) -> Result<Option<Resolved>, ImageError> {
+        let (bytes, content_type) = self.manifest(image, named.digest.as_str(), Some(&named.digest)).await?;
+        let refused = |source| ImageError::Manifest { image: image.to_string(), source };
+        let Document::Manifest(manifest) = Document::parse(&bytes, &content_type).map_err(refused)? else {
+            return Ok(None);
+        };
+        let (media_type, manifest_digest) = (manifest.media_type_or(&content_type), named.digest.clone());
+        Ok(Some(Resolved { digest: named.digest.clone(), manifest, bytes, manifest_digest, media_type }))
+    }
+
+    /// Of manifests for which the index does not say the machine, their configurations do, as every engine has it.
+    async fn undescribed(
+        &self,
+        image: &ImageRef,
+        platform: &Platform,
+        offered: &[Descriptor],
+    ) -> Result<Option<Resolved>, ImageError> {
+        for named in offered.iter().filter(|one| one.platform.is_none()).take(UNDESCRIBED_MAX) {
+            let found = match self.manifest_of(image, named).await {
+                Ok(Some(found)) => found,
+                // Something else than an image may stand beside it.
+                Ok(None) | Err(ImageError::Manifest { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let config = self.small_blob(image, &found.manifest.config).await?;
+            if platform.runs(&parse_config(image, &config)?) {
+                return Ok(Some(found));
+            }
         }
+        Ok(None)
     }
 
     async fn manifest(
@@ -65,7 +98,7 @@ impl Registries {
         let what = format!("the manifest of {}:{version}", image.repository());
         let able = |_, endpoint: &Endpoint| if wanted.is_some() { endpoint.pull } else { endpoint.resolve };
         let endpoints = self.endpoints(image.registry())?;
-        let mut round = Round::new(self, image.registry(), &what)?;
+        let mut round = Round::new(self, image.registry(), &endpoints, &what);
         while let Some(at) = round.next(able) {
             match self.manifest_from(&endpoints[at], image, version, wanted, &what).await {
                 Ok(answer) => {

@@ -7,6 +7,7 @@ mod config;
 mod connect;
 mod hosts;
 mod manifest;
+mod own_certificate;
 mod proxy;
 mod push;
 mod round;
@@ -19,7 +20,7 @@ pub use web::{WebAnswer, WebClient, WebError};
 
 pub use blob::BlobStream;
 pub(crate) use client::Endpoint;
-pub(crate) use manifest::{check, choose};
+pub(crate) use manifest::{UNDESCRIBED_MAX, check, choose};
 pub(crate) use push::Upload;
 
 use std::collections::HashMap;
@@ -71,7 +72,8 @@ impl Registries {
         &self.inner.config
     }
 
-    /// The endpoints of a registry, mirrors first. Settings are read when a registry is first asked for.
+    /// The endpoints of a registry, mirrors first. Settings are read when a registry is first asked for, and again after
+    /// none of its endpoints gave what was wanted.
     pub(crate) fn endpoints(&self, registry: &str) -> Result<Arc<[Endpoint]>, ImageError> {
         let mut known = self.inner.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(endpoints) = known.get(registry) {
@@ -81,5 +83,9 @@ impl Registries {
         let endpoints: Arc<[Endpoint]> = client::endpoints(self, registry, hosts)?.into();
         known.insert(registry.to_owned(), Arc::clone(&endpoints));
         Ok(endpoints)
+    }
+
+    fn forget(&self, registry: &str) {
+        self.inner.endpoints.lock().unwrap_or_else(PoisonError::into_inner).remove(registry);
     }
 }

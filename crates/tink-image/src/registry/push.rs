@@ -35,7 +35,7 @@ impl<'a> Upload<'a> {
     /// Sends a blob unless the registry has it.
     pub(crate) async fn blob(&self, blob: &Descriptor, file: &Path) -> Result<(), ImageError> {
         let what = format!("the upload of blob {} to {}", blob.digest, self.image.repository());
-        let mut round = Round::new(self.registries, self.image.registry(), &what)?;
+        let mut round = Round::new(self.registries, self.image.registry(), &self.endpoints, &what);
         while let Some(at) = round.next(|_, endpoint| endpoint.push && !endpoint.is_mirror()) {
             match self.blob_to(&self.endpoints[at], blob, file, &what).await {
                 Ok(()) => {
@@ -82,7 +82,7 @@ impl<'a> Upload<'a> {
     /// Sends the manifest under a tag or its digest.
     pub(crate) async fn manifest(&self, media_type: &str, bytes: Bytes, version: &str) -> Result<(), ImageError> {
         let what = format!("the upload of the manifest of {}:{version}", self.image.repository());
-        let mut round = Round::new(self.registries, self.image.registry(), &what)?;
+        let mut round = Round::new(self.registries, self.image.registry(), &self.endpoints, &what);
         while let Some(at) = round.next(|_, endpoint| endpoint.push && !endpoint.is_mirror()) {
             let endpoint = &self.endpoints[at];
             let url = endpoint.url(self.image.repository(), &format!("manifests/{version}"));

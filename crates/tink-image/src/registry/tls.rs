@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use super::own_certificate::OwnCertificates;
 use crate::error::ImageError;
 
 /// Where distributions keep their bundle.
@@ -36,25 +37,38 @@ pub(super) struct Trust {
 
 /// The roots all endpoints share.
 pub(super) struct Roots {
-    shared: RootCertStore,
+    shared: Trusted,
+}
+
+/// What certificates are judged by.
+#[derive(Clone)]
+struct Trusted {
+    roots: RootCertStore,
+    /// What settings name, which may be a server's own certificate.
+    named: Vec<CertificateDer<'static>>,
 }
 
 impl Roots {
     pub(super) fn load(extra: &[PathBuf]) -> Result<Self, ImageError> {
-        let mut shared = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let bundle = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
         let bundle = bundle.or_else(|| SYSTEM_BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file()));
+        Self::with_bundle(bundle, extra)
+    }
+
+    fn with_bundle(bundle: Option<PathBuf>, extra: &[PathBuf]) -> Result<Self, ImageError> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(path) = bundle {
             // A bundle may hold certificates that no TLS library takes; the others still count.
             match CertificateDer::pem_file_iter(&path) {
-                Ok(certs) => drop(shared.add_parsable_certificates(certs.flatten())),
+                Ok(certs) => drop(roots.add_parsable_certificates(certs.flatten())),
                 Err(error) => {
                     tracing::warn!(bundle = %path.display(), %error, "the system's CA bundle is not readable")
                 }
             }
         }
+        let mut shared = Trusted { roots, named: Vec::new() };
         for path in extra {
-            add_file(&mut shared, path)?;
+            shared.add_file(path)?;
         }
         Ok(Self { shared })
     }
@@ -71,11 +85,14 @@ impl Roots {
         let builder = if trust.skip_verify {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny::new(&provider)))
         } else {
-            let mut roots = self.shared.clone();
+            let mut trusted = self.shared.clone();
             for path in &trust.ca_files {
-                add_file(&mut roots, path)?;
+                trusted.add_file(path)?;
             }
-            builder.with_root_certificates(roots)
+            let verifier = OwnCertificates::new(trusted.roots, trusted.named, &provider).map_err(|error| {
+                ImageError::Settings { setting: "the trusted certificates".to_owned(), detail: error.to_string() }
+            })?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         };
         let mut config = match &trust.client {
             None => builder.with_no_client_auth(),
@@ -92,17 +109,32 @@ impl Roots {
     }
 }
 
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), ImageError> {
-    let certs = CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))?;
-    let mut found = 0;
-    for cert in certs {
-        roots.add(cert.map_err(|error| unusable(path, &error))?).map_err(|error| unusable(path, &error))?;
-        found += 1;
+impl Trusted {
+    /// As in Go, what cannot be read beside a good certificate spoils nothing.
+    fn add_file(&mut self, path: &Path) -> Result<(), ImageError> {
+        let mut good = 0;
+        let mut refused = None;
+        for cert in CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))? {
+            let added = cert.map_err(|error| error.to_string()).and_then(|cert| {
+                self.roots.add(cert.clone()).map_err(|error| error.to_string())?;
+                self.named.push(cert);
+                Ok(())
+            });
+            match added {
+                Ok(()) => good += 1,
+                Err(error) => drop(refused.get_or_insert(error)),
+            }
+        }
+        match refused {
+            Some(error) if good == 0 => Err(unusable(path, &error)),
+            Some(error) => {
+                tracing::warn!(file = %path.display(), error, "a certificate in the file is passed over");
+                Ok(())
+            }
+            None if good == 0 => Err(unusable(path, &"it holds no certificate in PEM")),
+            None => Ok(()),
+        }
     }
-    if found == 0 {
-        return Err(unusable(path, &"it holds no certificate in PEM"));
-    }
-    Ok(())
 }
 
 fn unusable(path: &Path, error: &dyn std::fmt::Display) -> ImageError {
@@ -153,5 +185,22 @@ impl ServerCertVerifier for AcceptAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_known_roots_are_built_in() {
+        let roots = Roots::with_bundle(None, &[]).unwrap().shared.roots;
+        let has = |name: &str| {
+            roots.roots.iter().any(|root| root.subject.windows(name.len()).any(|part| part == name.as_bytes()))
+        };
+        // Those of Docker Hub, quay.io, ghcr.io and of whoever uses Let's Encrypt.
+        for name in ["ISRG Root X1", "Amazon Root CA 1", "DigiCert Global Root G2", "USERTrust ECC"] {
+            assert!(has(name), "{name}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tink_image::{Digest, ImageBuilder, ImageRef};
@@ -53,6 +54,7 @@ type Handler = dyn Fn(&Asked) -> Answer + Send + Sync;
 pub struct Server {
     pub port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
+    breaks: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -65,6 +67,11 @@ impl Server {
         Self::start(handler, Some(tokio_rustls::TlsAcceptor::from(Arc::new(config)))).await
     }
 
+    /// The next so many TLS handshakes break.
+    pub fn break_handshakes(&self, number: usize) {
+        self.breaks.store(number, Ordering::SeqCst);
+    }
+
     async fn start(
         handler: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
         tls: Option<tokio_rustls::TlsAcceptor>,
@@ -73,15 +80,23 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (handler, log): (Arc<Handler>, _) = (Arc::new(handler), Arc::clone(&asked));
+        let breaks = Arc::new(AtomicUsize::new(0));
+        let to_break = Arc::clone(&breaks);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (handler, log, tls) = (Arc::clone(&handler), Arc::clone(&log), tls.clone());
+                let to_break = Arc::clone(&to_break);
                 connections.spawn(async move {
                     match tls {
                         None => serve(stream, &*handler, &log).await,
+                        Some(_) if !begins_with_handshake(&stream).await => refuse_plain(stream).await,
                         Some(tls) => {
+                            let one_less = |left: usize| left.checked_sub(1);
+                            if to_break.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+                                return;
+                            }
                             if let Ok(stream) = tls.accept(stream).await {
                                 serve(stream, &*handler, &log).await;
                             }
@@ -90,7 +105,7 @@ impl Server {
                 });
             }
         });
-        Self { port, asked, _tasks: tasks }
+        Self { port, asked, breaks, _tasks: tasks }
     }
 
     pub fn host(&self) -> String {
@@ -108,6 +123,22 @@ impl Server {
     /// Requests whose target holds a text.
     pub fn asked_for(&self, part: &str) -> Vec<Asked> {
         self.asked().into_iter().filter(|asked| asked.target.contains(part)).collect()
+    }
+}
+
+/// The first byte of a TLS handshake.
+const HANDSHAKE: u8 = 0x16;
+
+async fn begins_with_handshake(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(stream.peek(&mut first).await, Ok(1)) && first == [HANDSHAKE]
+}
+
+/// As Go's servers answer a request without TLS.
+async fn refuse_plain(mut stream: TcpStream) {
+    if read_head(&mut stream).await.is_some() {
+        let answer = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+        let _ = stream.write_all(answer).await;
     }
 }
 
@@ -153,8 +184,8 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<Asked> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
-        // The first byte of a TLS handshake: a web server refuses at once what is no HTTP.
-        if head == [0x16] {
+        // A web server refuses at once what is no HTTP.
+        if head == [HANDSHAKE] {
             return None;
         }
     }
