@@ -115,8 +115,7 @@ impl<'a> PackedArchive<'a> {
             }
             let mut layers = Vec::new();
             for (file, diff_id) in files.iter().zip(&image.rootfs.diff_ids) {
-                let missing = || self.0.refused(format!("{file} is missing"));
-                let (_, bytes) = self.0.file(file)?.ok_or_else(missing)?;
+                let bytes = self.0.size(file).ok_or_else(|| self.0.refused(format!("{file} is missing")))?;
                 layers.push(Descriptor { size: bytes, ..descriptor(media::OCI_LAYER.to_owned(), diff_id.clone(), 0) });
             }
             let manifest = Manifest {

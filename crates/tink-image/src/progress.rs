@@ -1,5 +1,6 @@
 //! What a pull has done so far, for whoever watches.
 
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -32,7 +33,8 @@ pub struct LayerProgress {
     pub state: LayerState,
 }
 
-/// A pull's or an import's progress: the layers, lowest first. Empty until the manifest is known.
+/// A pull's or an import's progress: the layers, lowest first. Empty until the manifest is known; of a file with several
+/// images those of the one that is being imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PullProgress {
     /// The layers.
@@ -67,6 +69,7 @@ impl Progress {
         Self::new().0
     }
 
+    /// All layers are known, and none has begun.
     pub(crate) fn begin(&self, layers: Vec<LayerProgress>) {
         self.sender.send_replace(PullProgress { layers });
     }
@@ -93,5 +96,36 @@ impl Progress {
                 };
             }
         });
+    }
+}
+
+/// Counts what is read of a layer.
+pub(crate) struct Counted<'a, S> {
+    pub(crate) source: S,
+    pub(crate) progress: &'a Progress,
+    /// Which layer.
+    pub(crate) at: usize,
+}
+
+impl<S: BufRead> BufRead for Counted<'_, S> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.source.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.source.consume(amount);
+        if amount > 0 {
+            self.progress.add(self.at, amount as u64);
+        }
+    }
+}
+
+impl<S: BufRead> Read for Counted<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let have = self.fill_buf()?;
+        let n = have.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&have[..n]);
+        self.consume(n);
+        Ok(n)
     }
 }

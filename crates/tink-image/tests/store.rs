@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,7 +11,8 @@ use std::process::{Command, Stdio};
 use support::server::{Served, Server};
 use support::{pull, read, registries, small_image, store};
 use tink_image::{
-    Budget, Compression, Image, ImageBuilder, ImageError, ImageRef, IndexBuilder, Platform, Progress, Store, Whiteouts,
+    Budget, Compression, Image, ImageBuilder, ImageError, ImageRef, IndexBuilder, LayerState, Platform, Progress,
+    Store, Whiteouts,
 };
 
 fn name(text: &str) -> ImageRef {
@@ -131,7 +133,10 @@ async fn what_docker_save_writes_is_imported_under_all_its_names() {
     assert!(packed.success());
     let directory = tempfile::tempdir().unwrap();
     let store = store(directory.path());
-    let images = store.import(&work.path().join("old.tar"), None, &Progress::none()).await.unwrap();
+    let (progress, watcher) = Progress::new();
+    let images = store.import(&work.path().join("old.tar"), None, &progress).await.unwrap();
+    let (done, total) = watcher.borrow().bytes();
+    assert!(done == total && total > 100_000, "{done} of {total}");
     assert_eq!(names(&store), ["docker.io/library/one:v1", "registry.test:5000/two:v2"]);
     assert_eq!(images[0].layers.len(), 2, "overlayfs takes no directory twice");
     assert_eq!(read(&images[1], "etc/motd"), b"hello\n");
@@ -528,4 +533,123 @@ async fn overlayfs_mounts_the_layers_and_shows_what_the_image_says() {
         .unwrap();
     assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
     assert_eq!(String::from_utf8(shown.stdout).unwrap(), ". ./d ./d/new ./tmp ./tmp/x 1777\n750\n");
+}
+
+#[tokio::test]
+async fn a_layer_that_lost_its_record_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    let image = import(&store, &small_image(), "a:v1").await;
+    let (layer, motd) = (image.layers[0].clone(), image.layers[0].join("etc/motd"));
+    drop(image);
+    std::fs::write(&motd, "damaged").unwrap();
+    std::fs::remove_file(layer.with_extension("json")).unwrap();
+    assert_eq!(read(&import(&store, &small_image(), "a:v1").await, "etc/motd"), b"hello\n");
+}
+
+#[tokio::test]
+async fn what_other_processes_have_stored_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Store::open(directory.path(), Budget::bytes(1_000_000)).unwrap();
+    let (one, two) = (open(), open());
+    drop(import(&one, &sized(600_000, 1), "a:v1").await);
+    drop(import(&two, &sized(600_000, 2), "b:v1").await);
+    assert_eq!(names(&one), ["docker.io/library/b:v1"]);
+}
+
+/// A file system of its own, in memory; unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(bytes: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "small"]).arg(directory.path()).status();
+        assert!(mounted.unwrap().success());
+        Self(directory)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_what_is_not_in_use_from_the_store() {
+    let disk = SmallDisk::new(1 << 20);
+    let store = store(disk.0.path());
+    drop(import(&store, &sized(600_000, 1), "idle:v1").await);
+    let used = import(&store, &sized(600_000, 2), "used:v1").await;
+    assert_eq!(names(&store), ["docker.io/library/used:v1"]);
+    let served = Served::new(&sized(600_000, 3));
+    let server = Server::plain(move |asked| served.answer(asked)).await;
+    let error = store.pull(&registries(), &server.image("a:v1"), &Progress::none()).await.unwrap_err();
+    assert!(error.chain().contains("No space left"), "{}", error.chain());
+    drop(used);
+    pull(&store, &registries(), &server.image("a:v1")).await;
+    assert_eq!(names(&store).len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_leaves_a_quarter_of_the_disk_to_others() {
+    let disk = SmallDisk::new(2 << 20);
+    let open = || Store::open(disk.0.path(), Budget::most_of_what_is_free()).unwrap();
+    drop(import(&open(), &sized(800_000, 1), "a:v1").await);
+    // What is stored already is no reason to take more, however often the store is opened.
+    drop(import(&open(), &sized(800_000, 2), "b:v1").await);
+    assert_eq!(names(&open()), ["docker.io/library/b:v1"]);
+    std::fs::write(disk.0.path().join("of-others"), vec![0; 1 << 20]).unwrap();
+    let error = try_import(&open(), &sized(900_000, 3), "c:v1").await.unwrap_err();
+    assert!(error.chain().contains("no room"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn attributes_are_charged() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Budget::bytes(1_000_000)).unwrap();
+    let mut image = ImageBuilder::new();
+    for at in 0..500 {
+        image.symlink(&format!("/links/{at}"), &"x".repeat(4000));
+    }
+    let error = try_import(&store, &image, "links:v1").await.unwrap_err();
+    assert!(error.chain().contains("1000000 bytes"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn an_import_tells_how_far_it_is() {
+    let mut image = ImageBuilder::new();
+    image.compression(Compression::None).bytes("/large", vec![7; 1_000_000], 0o644);
+    let work = tempfile::tempdir().unwrap();
+    let built = image.write_layout(work.path(), &name("x:v1")).unwrap();
+    let blobs = work.path().join("blobs/sha256");
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(blobs.join(built.manifest.hex())).unwrap()).unwrap();
+    let layer = blobs.join(manifest["layers"][0]["digest"].as_str().unwrap().trim_start_matches("sha256:"));
+    // Read no faster than it is written.
+    let bytes = std::fs::read(&layer).unwrap();
+    std::fs::remove_file(&layer).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &layer, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (store, (progress, mut watcher)) = (store(directory.path()), Progress::new());
+    let total = bytes.len() as u64;
+    let (go, may_go) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        let mut pipe = std::fs::File::options().write(true).open(&layer).unwrap();
+        pipe.write_all(&bytes[..500_000]).unwrap();
+        may_go.recv().unwrap();
+        pipe.write_all(&bytes[500_000..]).unwrap();
+    });
+    let feeding = async {
+        watcher.wait_for(|progress| progress.bytes().0 > 300_000).await.unwrap();
+        let seen = watcher.borrow().layers.clone();
+        assert!(seen.len() == 1 && seen[0].state == LayerState::Fetching && seen[0].bytes_done <= 500_000, "{seen:?}");
+        assert_eq!(seen[0].bytes_total, total);
+        go.send(()).unwrap();
+    };
+    let (imported, ()) = tokio::join!(store.import(work.path(), None, &progress), feeding);
+    imported.unwrap();
+    writer.join().unwrap();
+    assert_eq!(watcher.borrow().bytes(), (total, total));
 }

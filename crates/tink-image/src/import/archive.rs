@@ -73,19 +73,27 @@ impl<'a> Archive<'a> {
     }
 
     pub(super) fn file(&self, name: &str) -> Result<Option<super::Opened<'_>>, ImageError> {
-        let mut name = clean(name);
+        let Some((offset, len)) = self.place(name) else { return Ok(None) };
+        let file = self.plain(offset)?.take(len);
+        Ok(Some((Box::new(BufReader::with_capacity(128 * 1024, file)), len)))
+    }
+
+    /// A file's size, without opening it.
+    pub(super) fn size(&self, name: &str) -> Option<u64> {
+        self.place(name).map(|(_, len)| len)
+    }
+
+    /// Where a file's bytes lie, and how many they are.
+    fn place(&self, name: &str) -> Option<(u64, u64)> {
+        let mut name = &clean(name);
         // A link to a link is as far as any real archive goes.
         for _ in 0..4 {
-            match self.places.get(&name) {
-                None => return Ok(None),
-                Some(Place::Link(target)) => name.clone_from(target),
-                Some(Place::Bytes { offset, len }) => {
-                    let file = self.plain(*offset)?.take(*len);
-                    return Ok(Some((Box::new(BufReader::with_capacity(128 * 1024, file)), *len)));
-                }
+            match self.places.get(name)? {
+                Place::Link(target) => name = target,
+                Place::Bytes { offset, len } => return Some((*offset, *len)),
             }
         }
-        Ok(None)
+        None
     }
 
     /// The plain archive from a position on.

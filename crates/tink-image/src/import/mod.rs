@@ -53,6 +53,14 @@ impl<'a> Container<'a> {
         }
     }
 
+    /// A file's size in bytes, without opening it.
+    pub(crate) fn size(&self, name: &str) -> Option<u64> {
+        match self {
+            Self::Archive(archive) => archive.size(name),
+            Self::Directory(directory) => std::fs::metadata(directory.join(name)).ok().map(|meta| meta.len()),
+        }
+    }
+
     /// A whole small file.
     pub(crate) fn small(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, ImageError> {
         let Some((file, bytes)) = self.file(name)? else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 use tink_workflow::ImageRef;
@@ -39,6 +39,24 @@ impl Store {
             tracing::info!(images = names.join(", "), bytes = reclaimed.bytes, "dropped images to make room");
         }
         Ok(())
+    }
+
+    /// Drops all that is unused: the file system itself has no room. False where there was nothing to drop.
+    pub(super) fn make_all_room(&self) -> Result<bool, ImageError> {
+        let reclaimed = self.gc(0)?;
+        let names: Vec<String> = reclaimed.images.iter().map(ToString::to_string).collect();
+        tracing::warn!(
+            images = names.join(", "),
+            bytes = reclaimed.bytes,
+            "the image store's file system is full; dropped what is not in use"
+        );
+        Ok(reclaimed.bytes > 0)
+    }
+
+    /// Counts what other processes may have added or dropped, and looks how much is free.
+    pub(super) fn recount(&self) -> Result<(), ImageError> {
+        let lock = self.lock_shared()?;
+        self.count(&lock).map(drop)
     }
 
     fn drop_until(&self, enough: impl Fn(u64) -> bool) -> Result<Reclaimed, ImageError> {
@@ -121,9 +139,16 @@ impl Store {
         let directory =
             std::fs::File::open(self.directory()).map_err(|source| store_error("open", self.directory(), source))?;
         rustix::fs::syncfs(&directory).map_err(|errno| store_error("sync", self.directory(), errno))?;
+        let mut folders = BTreeSet::new();
         for (name, mut record) in unsettled {
             record.boot = None;
             self.write_layer_record(&name, &record)?;
+            folders.extend(self.path(&name).parent().map(Path::to_owned));
+        }
+        // A record is replaced by a rename, which a power loss may undo until its folder is on disk.
+        for folder in folders {
+            let synced = std::fs::File::open(&folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|source| store_error("sync", &folder, source))?;
         }
         Ok(())
     }
@@ -157,13 +182,25 @@ impl Store {
         Ok(())
     }
 
+    /// Removes a layer without a record, of which nobody knows what it holds. One in use is what it was when it was taken.
+    pub(super) fn discard(&self, name: &str) -> Result<(), ImageError> {
+        let lock = self.lock_exclusive()?;
+        let path = self.path(name);
+        if !path.is_dir() || self.layer_record(name)?.is_some() || !lock::is_free(&path)? {
+            return Ok(());
+        }
+        let grave = self.bury(name)?;
+        drop(lock);
+        lock::remove_tree(&grave)
+    }
+
     /// Counts the bytes of all layers.
     fn count(&self, lock: &StoreLock) -> Result<u64, ImageError> {
         let mut sum = 0_u64;
         for name in self.layer_names(lock)? {
             sum = sum.saturating_add(self.layer_record(&name)?.map_or(0, |record| record.bytes));
         }
-        self.inner.ledger.counted(sum);
+        self.inner.ledger.counted(self.directory(), sum);
         Ok(sum)
     }
 
@@ -206,7 +243,7 @@ impl Store {
             doomed.push(self.bury(&name)?);
             *taken = taken.saturating_sub(bytes);
             reclaimed.bytes += bytes;
-            self.inner.ledger.counted(*taken);
+            self.inner.ledger.dropped(bytes);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::import::{Container, Found, Saved, blob_name};
 use crate::platform::Platform;
-use crate::progress::{LayerState, Progress};
+use crate::progress::{Counted, LayerProgress, LayerState, Progress};
 use crate::spec::{Descriptor, ImageConfig};
 use crate::unpack::Expected;
 
@@ -88,6 +88,13 @@ impl Store {
                     format!("{} layers, but {} in the configuration", names.len(), config.rootfs.diff_ids.len());
                 return Err(container.refused(detail));
             }
+            let sized = |(name, diff_id): (&String, &Digest)| LayerProgress {
+                digest: diff_id.clone(),
+                bytes_done: 0,
+                bytes_total: container.size(name).unwrap_or(0),
+                state: LayerState::Waiting,
+            };
+            progress.begin(names.iter().zip(&config.rootfs.diff_ids).map(sized).collect());
             let mut layers = Vec::new();
             for (at, (name, diff_id)) in names.iter().zip(&config.rootfs.diff_ids).enumerate() {
                 let label = Label::new(&reference, diff_id);
@@ -114,14 +121,21 @@ impl Store {
             progress.set(at, LayerState::Present);
             return Ok(held);
         }
-        let (source, _) = container.file(file)?.ok_or_else(|| container.refused(format!("{file} is missing")))?;
-        progress.set(at, LayerState::Fetching);
         let expected = Expected {
             blob: blob.map(|blob| blob.digest.clone()),
             blob_bytes: blob.map(|blob| blob.size),
             diff_id: Some(diff_id.clone()),
         };
-        let held = self.unpack_into(source, &expected, label)?;
+        let unpack = || {
+            progress.set(at, LayerState::Waiting);
+            let (source, _) = container.file(file)?.ok_or_else(|| container.refused(format!("{file} is missing")))?;
+            progress.set(at, LayerState::Fetching);
+            self.unpack_into(Counted { source, progress, at }, &expected, label)
+        };
+        let held = match unpack() {
+            Err(ImageError::Layer { source, .. }) if source.is_full() && self.make_all_room()? => unpack()?,
+            unpacked => unpacked?,
+        };
         progress.set(at, LayerState::Done);
         Ok(held)
     }

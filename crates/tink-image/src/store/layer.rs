@@ -68,6 +68,9 @@ impl Store {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|source| store_error("make", parent, source))?;
         }
+        if path.is_dir() && self.layer_record(name)?.is_none() {
+            self.discard(name)?;
+        }
         let lock = self.lock_shared()?;
         // The directory is what counts, and its record must be there before it.
         self.write_record(&record_path(&path), &record)?;

@@ -18,6 +18,7 @@ mod attributes;
 mod budget;
 mod feed;
 mod flat;
+mod free;
 mod gc;
 mod image;
 mod import;

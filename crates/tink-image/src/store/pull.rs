@@ -184,6 +184,15 @@ impl Fetch {
                 self.progress.set(self.at, LayerState::Waiting);
                 self.fetch(endpoint + 1).await
             }
+            Err((ImageError::Layer { source, image, digest }, endpoint)) if source.is_full() => {
+                let store = self.store.clone();
+                if blocking("make room for a layer", move || store.make_all_room()).await? {
+                    self.progress.set(self.at, LayerState::Waiting);
+                    self.fetch(endpoint).await
+                } else {
+                    Err((ImageError::Layer { source, image, digest }, endpoint))
+                }
+            }
             other => other,
         };
         drop(lock);

@@ -16,6 +16,7 @@ impl Store {
         expected: &Expected,
         label: &Label,
     ) -> Result<Held, ImageError> {
+        self.recount()?;
         let temporary = self.temporary()?;
         let mut meter = LayerMeter::new(self);
         let (whiteouts, limits) = (self.inner.whiteouts, self.inner.limits);

@@ -18,6 +18,12 @@ const ENTRY_BYTES: u64 = 1024;
 /// File contents are charged in whole pages.
 const PAGE_BYTES: u64 = 4096;
 
+/// What an entry may take beside its contents: a few bytes as a rule, but tens of kilobytes for those who try.
+fn extra_bytes(entry: &Entry) -> u64 {
+    let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    (xattrs + entry.link.len()) as u64
+}
+
 /// A layer being unpacked.
 pub(super) struct Unpacker<'a> {
     root: Root,
@@ -42,7 +48,7 @@ impl<'a> Unpacker<'a> {
             if self.done.entries > self.limits.entries_max {
                 return Err(LayerError::Entries { entries_max: self.limits.entries_max });
             }
-            self.charge(ENTRY_BYTES)?;
+            self.charge(ENTRY_BYTES + extra_bytes(&entry))?;
             self.apply(&entry, tar)?;
         }
         Ok(())

@@ -15,7 +15,7 @@
 //! | character device 0:0 | a whiteout, which is what it would be when mounted |
 //! | `trusted.*`, most `security.*` attributes | dropped and counted: they belong to the machine, not to an image |
 //! | more bytes or entries than allowed | refused before they are written |
-//! | deeper than 200 directories | refused |
+//! | deeper than 200 directories, a name of more than 255 bytes | refused |
 
 mod attributes;
 mod entry;
@@ -84,7 +84,7 @@ pub struct OverBudget {
 /// What was made of a layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unpacked {
-    /// Bytes charged: file contents in 4 KiB pages and 1 KiB for every entry.
+    /// Bytes charged: file contents in 4 KiB pages, 1 KiB for every entry, its extended attributes and link target.
     pub bytes: u64,
     /// Entries.
     pub entries: u64,
@@ -154,6 +154,12 @@ pub enum LayerError {
         /// The path.
         path: String,
     },
+    /// A name that no file can have.
+    #[error("{path:?} has a name of more than 255 bytes, which no file system takes")]
+    Name {
+        /// The path.
+        path: String,
+    },
     /// A whiteout that names nothing, or a name that is reserved for whiteouts.
     #[error("{path:?} uses a name reserved for whiteouts in a way that has no meaning")]
     Reserved {
@@ -195,12 +201,19 @@ impl LayerError {
             | Self::HardLink { .. }
             | Self::NotADirectory { .. }
             | Self::Depth { .. }
+            | Self::Name { .. }
             | Self::Reserved { .. }
             | Self::Entries { .. }
             | Self::Budget(_)
             | Self::Io { .. }
             | Self::Aborted => false,
         }
+    }
+
+    /// True where the file system is full, or the quota of whoever writes.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
     /// True where the bytes stopped coming.
@@ -217,6 +230,7 @@ impl LayerError {
             | Self::HardLink { .. }
             | Self::NotADirectory { .. }
             | Self::Depth { .. }
+            | Self::Name { .. }
             | Self::Reserved { .. } => true,
             Self::Digest { .. }
             | Self::Size { .. }

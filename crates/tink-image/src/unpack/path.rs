@@ -3,6 +3,9 @@
 use super::LayerError;
 use crate::tar::shown;
 
+/// Longest name, in bytes: what the kernel takes.
+const NAME_BYTES_MAX: usize = 255;
+
 /// Splits a path into components, resolving `.`, `..` and repeated slashes; absolute paths start at the root.
 /// Nothing on disk is looked at: this is what the path *says*.
 pub(super) fn components(path: &[u8]) -> Result<Vec<&[u8]>, LayerError> {
@@ -15,7 +18,7 @@ pub(super) fn components(path: &[u8]) -> Result<Vec<&[u8]>, LayerError> {
                     return Err(LayerError::Escapes { path: shown(path) });
                 }
             }
-            name if name.len() > 255 => return Err(LayerError::Depth { path: shown(path) }),
+            name if name.len() > NAME_BYTES_MAX => return Err(LayerError::Name { path: shown(path) }),
             name => parts.push(name),
         }
     }
@@ -72,6 +75,12 @@ mod tests {
         for bad in [&b"../a"[..], b"a/../../b", b"/..", b".."] {
             assert!(matches!(components(bad), Err(LayerError::Escapes { .. })));
         }
+    }
+
+    #[test]
+    fn a_name_that_no_file_can_have_is_refused_as_such() {
+        assert!(components(&[b'x'; NAME_BYTES_MAX]).is_ok());
+        assert!(matches!(components(&[b'x'; NAME_BYTES_MAX + 1]), Err(LayerError::Name { .. })));
     }
 
     #[test]

@@ -432,7 +432,7 @@ fn too_deep_a_tree_is_refused() {
         .file("x", b"");
     assert!(matches!(refused(tar), LayerError::Depth { .. }));
     let long = "n".repeat(256);
-    assert!(matches!(refused(tar_with_path(&long)), LayerError::Depth { .. }));
+    assert!(matches!(refused(tar_with_path(&long)), LayerError::Name { .. }));
 }
 
 fn tar_with_path(path: &str) -> Tar {
