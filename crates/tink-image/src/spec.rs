@@ -11,8 +11,9 @@ use crate::platform::Platform;
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Largest image configuration taken from outside, in bytes.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Most layers an image may have: overlayfs takes no more lower directories.
-pub(crate) const LAYERS_MAX: usize = 500;
+/// Most layers an image may have. overlayfs takes 500 lower directories, but their names must fit into the one page that
+/// mount options may have; Docker makes no image of more than 127.
+pub(crate) const LAYERS_MAX: usize = 200;
 
 /// Media types by name.
 pub(crate) mod media {

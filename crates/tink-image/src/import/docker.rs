@@ -6,7 +6,7 @@ use tink_workflow::ImageRef;
 use super::Container;
 use crate::digest::Digest;
 use crate::error::ImageError;
-use crate::spec::{CONFIG_BYTES_MAX, MANIFEST_BYTES_MAX};
+use crate::spec::{CONFIG_BYTES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -51,8 +51,12 @@ impl Container<'_> {
             if references.is_empty() {
                 return Err(self.refused("an image in it has no name; give it one when importing it"));
             }
+            let layers = item.layers.unwrap_or_default();
+            if layers.len() > LAYERS_MAX {
+                return Err(self.refused(format!("{} layers; at most {LAYERS_MAX} can be mounted", layers.len())));
+            }
             let id = Digest::sha256(&config);
-            found.push(Saved { references, id, config, layers: item.layers.unwrap_or_default() });
+            found.push(Saved { references, id, config, layers });
         }
         Ok(Some(found))
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::proxy::{Cidr, ProxyConfig};
+use super::proxy::{Cidr, Proxies, ProxyConfig};
 use crate::error::ImageError;
 use crate::platform::Platform;
 use crate::secret::Secret;
@@ -93,6 +93,25 @@ pub struct RegistryConfig {
 }
 
 impl RegistryConfig {
+    /// Leaves out insecure registries and a proxy for plain HTTP that cannot be used, and names them in the log: what few
+    /// pulls need must not keep a worker from all others. Without them more is asked of a registry, never less.
+    #[must_use]
+    pub fn without_unusable(mut self) -> Self {
+        self.insecure.retain(|one| match Insecure::parse(std::slice::from_ref(one)) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "it is left out");
+                false
+            }
+        });
+        let plain = ProxyConfig { http: self.proxy.http.clone(), ..ProxyConfig::default() };
+        if let Err(error) = Proxies::parse(&plain) {
+            tracing::warn!(error = error.chain(), "it is left out");
+            self.proxy.http = None;
+        }
+        self
+    }
+
     /// Credentials for exactly this host.
     pub(crate) fn credential(&self, host: &str) -> Option<&Credential> {
         self.credentials.iter().find(|one| normal(&one.registry) == normal(host))
@@ -201,6 +220,22 @@ mod tests {
             assert!(!insecure.allows(no), "{no}");
         }
         assert!(Insecure::parse(&["10.0.0.0/33".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_left_out_and_the_rest_stays() {
+        let config = RegistryConfig {
+            insecure: ["10.0.0.0/33", "a.example/path", "b.example:5000"].map(str::to_owned).to_vec(),
+            proxy: ProxyConfig {
+                http: Some(Secret::new("socks5://proxy:1080")),
+                https: Some(Secret::new("http://proxy:3128")),
+                no_proxy: None,
+            },
+            ..RegistryConfig::default()
+        };
+        let config = config.without_unusable();
+        assert_eq!(config.insecure, ["b.example:5000"]);
+        assert!(config.proxy.http.is_none() && config.proxy.https.is_some());
     }
 
     #[test]
