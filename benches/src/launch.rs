@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tink_e2e::{Dockerd, TestRun, system_program};
 use tink_image::ImageBuilder;
-use tink_runtime::{ContainerSpec, EmbeddedRuntime, Identity, Options, Purpose, Runtime};
+use tink_runtime::{ContainerSpec, EmbeddedRuntime, Identity, Options, Progress, Purpose, Runtime};
 use tink_workflow::{ActionId, ImageRef, WorkerId, WorkflowId};
 
 use crate::inside;
@@ -50,7 +50,7 @@ pub fn run() -> Result<()> {
     let bundle = bundle(&run, &out)?;
     let threads = tokio::runtime::Runtime::new().context("failed to start")?;
     let runtime = EmbeddedRuntime::open(&Options::new(run.scratch().join("state")))?;
-    threads.block_on(runtime.import(&archive_path, None))?;
+    threads.block_on(runtime.import(&archive_path, None, &Progress::new()))?;
 
     let [mut embedded, mut runc, mut docker] = [(); 3].map(|()| Times::default());
     let mut remove = Samples::default();

@@ -28,7 +28,8 @@ pub struct Launch {
     env: Vec<(OsString, Option<OsString>)>,
     current_dir: Option<PathBuf>,
     netns: Option<PathBuf>,
-    resolv_conf: Option<PathBuf>,
+    /// Files in the place of others.
+    replaced: Vec<(PathBuf, &'static str)>,
     stdin: Stdio,
 }
 
@@ -42,7 +43,7 @@ impl Launch {
             env: vec![],
             current_dir: None,
             netns: None,
-            resolv_conf: None,
+            replaced: vec![],
             stdin: Stdio::null(),
         }
     }
@@ -99,7 +100,14 @@ impl Launch {
     /// Gives it a `/etc/resolv.conf` of its own, in a mount namespace of its own.
     #[must_use]
     pub fn resolv_conf(mut self, path: impl AsRef<Path>) -> Self {
-        self.resolv_conf = Some(path.as_ref().to_owned());
+        self.replaced.push((path.as_ref().to_owned(), "/etc/resolv.conf"));
+        self
+    }
+
+    /// Lets it live in another boot of the machine, with this file as the boot's id, in a mount namespace of its own.
+    #[must_use]
+    pub fn boot_id(mut self, path: impl AsRef<Path>) -> Self {
+        self.replaced.push((path.as_ref().to_owned(), "/proc/sys/kernel/random/boot_id"));
         self
     }
 
@@ -120,9 +128,9 @@ impl Launch {
             // Not `ip netns exec`: that gives a mount namespace of its own, too.
             words.extend(["nsenter".into(), format!("--net={}", netns.display()).into(), "--".into()]);
         }
-        if let Some(path) = &self.resolv_conf {
-            let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
-            let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
+        for (path, target) in &self.replaced {
+            let script = format!("mount --bind \"$0\" {target} && exec \"$@\"");
+            let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script];
             words.extend(unshare.map(OsString::from));
             words.push(path.into());
         }

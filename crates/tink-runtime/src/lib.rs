@@ -32,7 +32,7 @@ pub use error::{Operation, RuntimeError};
 pub use helper_main::helper_main_if_asked;
 pub use lines::LINE_BYTES_MAX;
 pub use log::{LogPosition, LogSink, NoLogPosition, OutputStream};
-pub use progress::{Progress, PullProgress};
+pub use progress::{LayerProgress, LayerState, Progress, PullProgress};
 pub use runtime::{ExitCause, ExitStatus, HandleRecord, PullOutcome, Recovered, Runtime};
 pub use select::{Options, RuntimeChoice, SelectError, Selected, UnknownRuntime, select};
 pub use spec::{ContainerSpec, Identity, Purpose};

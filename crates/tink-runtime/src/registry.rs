@@ -15,6 +15,7 @@ pub(crate) fn registry_config(options: &Options) -> RegistryConfig {
         proxy: ProxyConfig::from_env(),
         ..RegistryConfig::default()
     }
+    .without_unusable()
 }
 
 /// Only a registry as it stands in normalised image names has credentials; what is close to one (a URL, another name

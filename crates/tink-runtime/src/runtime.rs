@@ -28,10 +28,14 @@ pub trait Runtime: Send + Sync + fmt::Debug {
 
     /// Takes the images of an archive (`docker save`'s form, or an OCI layout in a tar) and answers with their names.
     /// Engines that cannot say so.
-    async fn import_archive(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+    async fn import_archive(&self, archive: &Path, _progress: &Progress) -> Result<Vec<String>, RuntimeError> {
         let reason = format!("the {} runtime takes no archives", self.name());
         Err(RuntimeError::permanent(Operation::Import, archive.display().to_string(), reason))
     }
+
+    /// Makes sure that the images are still there after a power loss. For when nothing is more urgent, as it may keep the
+    /// disk busy; without it they are at worst pulled again. Does nothing where the engine does so by itself.
+    async fn settle(&self) {}
 
     /// Creates and starts the container. A leftover of the same name and identity is replaced; one that is not ours is
     /// an error. When this returns, the program has been started or the error says why not.
@@ -172,9 +176,9 @@ fn signal_name(signal: i32) -> &'static str {
 }
 
 /// Makes a [`Runtime`] of an engine that has each verb as a method of its own, in a file of its own: the methods of a trait
-/// have to stand in one block.
+/// have to stand in one block. What not every engine has comes last, written out.
 macro_rules! runtime_of_verbs {
-    ($engine:ty, $name:expr) => {
+    ($engine:ty, $name:expr $(, $($more:tt)+)?) => {
         #[async_trait::async_trait]
         impl $crate::Runtime for $engine {
             fn name(&self) -> &'static str {
@@ -189,8 +193,12 @@ macro_rules! runtime_of_verbs {
                 self.pull_image(image, progress).await
             }
 
-            async fn import_archive(&self, archive: &std::path::Path) -> Result<Vec<String>, $crate::RuntimeError> {
-                self.import_file(archive).await
+            async fn import_archive(
+                &self,
+                archive: &std::path::Path,
+                progress: &$crate::Progress,
+            ) -> Result<Vec<String>, $crate::RuntimeError> {
+                self.import_file(archive, progress).await
             }
 
             async fn start(&self, spec: &$crate::ContainerSpec) -> Result<$crate::HandleRecord, $crate::RuntimeError> {
@@ -232,6 +240,8 @@ macro_rules! runtime_of_verbs {
             async fn remove(&self, record: &$crate::HandleRecord) -> Result<(), $crate::RuntimeError> {
                 self.remove_container(record).await
             }
+
+            $($($more)+)?
         }
     };
 }

@@ -86,7 +86,7 @@ pub struct Options {
     pub certs_d: Vec<PathBuf>,
     /// CA certificates in PEM that are trusted for registries beside the built-in and the system's ones.
     pub extra_ca_files: Vec<PathBuf>,
-    /// The most bytes that the embedded runtime keeps of images; three quarters of the file system if absent.
+    /// The most bytes that the embedded runtime keeps of images; three quarters of what is free without them if absent.
     pub image_bytes_max: Option<u64>,
 }
 

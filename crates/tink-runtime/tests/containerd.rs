@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tink_e2e::{Containerd, TestRun};
-use tink_runtime::{ContainerdRuntime, Options, Runtime};
+use tink_runtime::{ContainerdRuntime, Options, Progress, Runtime};
 
 use contract::{Again, Bench, archive_of, contract_cases, images};
 
@@ -91,7 +91,7 @@ async fn import_images(scratch: &Path, containerd: &ContainerdRuntime) {
     for (built, name) in images() {
         let archive = scratch.join("image.tar");
         std::fs::write(&archive, archive_of(&built, name)).expect("an archive is written");
-        let names = containerd.import_archive(&archive).await.expect("the archive is imported");
+        let names = containerd.import_archive(&archive, &Progress::new()).await.expect("the archive is imported");
         assert_eq!(names, [name]);
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tink_e2e::TestRun;
-use tink_runtime::{EmbeddedRuntime, Options, Runtime};
+use tink_runtime::{EmbeddedRuntime, Options, Progress, Runtime};
 
 use contract::{Again, Bench, archive_of, contract_cases, image, images};
 
@@ -73,7 +73,7 @@ async fn import_images(scratch: &Path, embedded: &EmbeddedRuntime) {
     for (built, name) in images() {
         let archive = scratch.join("image.tar");
         std::fs::write(&archive, archive_of(&built, name)).expect("an archive is written");
-        let names = embedded.import(&archive, None).await.expect("the archive is imported");
+        let names = embedded.import(&archive, None, &Progress::new()).await.expect("the archive is imported");
         assert_eq!(names, [image(name)]);
     }
 }

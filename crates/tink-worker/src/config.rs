@@ -94,7 +94,7 @@ pub struct Config {
     pub registry_pass: Secret<String>,
     /// Image archives to import at the start.
     pub images: Option<PathBuf>,
-    /// The most bytes the embedded runtime keeps of images; 0 = three quarters of the file system.
+    /// The most bytes the embedded runtime keeps of images; 0 = three quarters of what is free without them.
     pub image_bytes_max: u64,
     /// Where the journal is.
     pub state_dir: PathBuf,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tink_runtime::{Options, RegistryCredentials, Runtime, RuntimeChoice};
+use tink_runtime::{Options, Progress, RegistryCredentials, Runtime, RuntimeChoice};
 use tink_worker::config::{self, Config, EXIT_CONFIG, Invocation, Sources};
 use tink_worker::transport::grpc::{GrpcSettings, GrpcTransport, Hardware, PollingSettings};
 use tink_worker::{
@@ -209,7 +209,7 @@ async fn import_images(directory: &Path, runtime: &dyn Runtime) {
         }
     };
     for archive in archives {
-        match runtime.import_archive(&archive).await {
+        match runtime.import_archive(&archive, &Progress::new()).await {
             Ok(images) => info!(archive = %archive.display(), ?images, "images imported"),
             Err(error) => warn!(archive = %archive.display(), %error, "an image archive could not be imported"),
         }

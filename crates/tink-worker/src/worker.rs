@@ -183,6 +183,9 @@ const LAST_CHORES_MAX: Duration = Duration::from_secs(150);
 /// A request that took so long was held by the server, which is as good as a pause.
 const HELD: Duration = Duration::from_secs(10);
 
+/// Without an action for so long, the worker has time for what may keep the disk busy.
+const SETTLE_AFTER: Duration = Duration::from_secs(5);
+
 struct Dispatcher {
     settings: Settings,
     transport: Arc<dyn Transport>,
@@ -208,6 +211,8 @@ struct Dispatcher {
     chores: JoinSet<()>,
     /// Tries removals of containers again that failed.
     leftovers: Leftovers,
+    /// Puts images on disk when there is nothing else to do.
+    settling: JoinSet<()>,
     /// Keeps the lease of the action that runs.
     renewal: JoinSet<()>,
     link: Link,
@@ -247,6 +252,7 @@ impl Dispatcher {
             anew: None,
             chores: JoinSet::new(),
             leftovers: Leftovers::default(),
+            settling: JoinSet::new(),
             renewal: JoinSet::new(),
             journal_failing: false,
             hurry,
@@ -255,6 +261,7 @@ impl Dispatcher {
 
     async fn run(mut self, stop: &CancellationToken) -> Ended {
         self.survey().await;
+        self.settle_later();
         let ended = loop {
             self.start_next();
             tokio::select! {
@@ -265,6 +272,7 @@ impl Dispatcher {
                 Some(end) = self.reporter.join_next() => self.reporter_ended(&end).await,
                 Some(_) = self.chores.join_next() => {}
                 Some(_) = self.leftovers.tries.join_next() => {}
+                Some(_) = self.settling.join_next() => {}
                 // Only a panic, or our own abort, ends it.
                 Some(_) = self.renewal.join_next() => {}
                 Some(end) = self.poll.join_next() => {
@@ -310,6 +318,7 @@ impl Dispatcher {
             let Some(entry) = self.journal.entry(id) else { continue };
             let executor = self.executor.clone();
             self.current = Some(id);
+            self.settling.abort_all();
             self.renew_lease(&entry.assignment, true);
             self.action.spawn(async move { executor.take_up(entry).await });
             return;
@@ -338,8 +347,19 @@ impl Dispatcher {
         }
     }
 
+    /// After the next action if one comes before.
+    fn settle_later(&mut self) {
+        self.settling.abort_all();
+        let runtime = Arc::clone(&self.executor.runtime);
+        self.settling.spawn(async move {
+            tokio::time::sleep(SETTLE_AFTER).await;
+            runtime.settle().await;
+        });
+    }
+
     async fn action_ended(&mut self, end: ActionEnd) {
         self.renewal.abort_all();
+        self.settle_later();
         let id = self.current.take();
         let outcome = match (end, id) {
             (Ok(outcome), _) => outcome,

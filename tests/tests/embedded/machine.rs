@@ -1,10 +1,11 @@
 //! `tink ps`, `logs`, `exec`, `rm` and `image`, on a machine where a worker runs.
 
 use std::fs;
+use std::io::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 use tink_e2e::stack::{DEADLINE, action_of, path_text};
-use tink_e2e::{Process, eventually, scenario};
+use tink_e2e::{Process, TestImage, eventually, scenario};
 
 use crate::site::{Site, appears, finished, image_of, stop, task, write_layout};
 
@@ -154,6 +155,100 @@ fn images_are_imported_listed_and_removed_beside_a_running_worker() -> Result<()
         let wrong = site.on_machine("w", &["image", "import", path_text(&shared)?])?;
         assert_eq!(wrong.code, Some(1));
         ensure!(wrong.stderr.contains("index.json"), "{}", wrong.stderr);
+        Ok(())
+    })
+}
+
+/// The records of layers that a loss of power would take away.
+fn unsettled(site: &Site<'_>, worker: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(site.stack.worker_dir(worker).join("images/layers/sha256"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let record: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+            if record.get("boot").is_some() {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn images_outlive_a_reboot_without_the_registry_they_came_from() -> Result<()> {
+    scenario("images_outlive_a_reboot_without_the_registry_they_came_from", |run| {
+        let mut site = Site::start(run)?;
+        let name = "127.0.0.1:1/offline/busybox:v1";
+        let layout = run.scratch().join("layout");
+        write_layout(&TestImage::busybox()?.layer().file("imported", 0o644, "yes").build()?, name, &layout)?;
+        let imported = site.on_machine("w", &["image", "import", path_text(&layout)?])?;
+        assert_eq!(imported.code, Some(0), "{}", imported.stderr);
+        assert_eq!(unsettled(&site, "w")?, Vec::<String>::new(), "after an import");
+
+        let worker = site.worker("w")?.start(run)?;
+        site.stack.create("pulls", &task("only", "w", &[site.action("pulls", "true", "")?]))?;
+        site.stack.wait_for_state("pulls", "SUCCESS")?;
+        eventually("the pulled image to be on disk", DEADLINE, || match unsettled(&site, "w") {
+            Ok(left) if left.is_empty() => Ok(()),
+            left => Err(format!("{left:?}")),
+        })?;
+        stop(worker)?;
+        site.registry.stop()?;
+
+        let boot = run.scratch().join("boot_id");
+        fs::write(&boot, "00000000-0000-4000-8000-000000000001\n")?;
+        let worker = site.worker("w")?.boot_id(&boot).start(run)?;
+        let offline = site.action("offline", "cat /imported", "")?.replace(&site.image, name);
+        let actions = [site.action("again", "grep -q images_outlive /etc/run", "")?, offline];
+        site.stack.create("later", &task("only", "w", &actions))?;
+        site.stack.wait_for_state("later", "SUCCESS")?;
+        stop(worker)?;
+        site.leaves_nothing(&["w"], &["pulls", "again", "offline"])
+    })
+}
+
+#[test]
+fn an_import_shows_on_a_terminal_how_far_each_layer_is() -> Result<()> {
+    scenario("an_import_shows_on_a_terminal_how_far_each_layer_is", |run| {
+        // No compression makes it small.
+        let mut state = 1_u32;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        })
+        .take(4 << 20)
+        .collect();
+        let image = TestImage::busybox()?.layer().file("noise", 0o644, noise).build()?;
+        let (digest, bytes) = image.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).context("no blobs")?.clone();
+        let layout = run.scratch().join("layout");
+        write_layout(&image, "127.0.0.1:1/large:v1", &layout)?;
+        // The import reads no faster than the test writes.
+        let blob = layout.join("blobs/sha256").join(digest.trim_start_matches("sha256:"));
+        fs::remove_file(&blob)?;
+        let made = Process::program("mkfifo")?.arg(&blob).start(run)?.wait(DEADLINE)?;
+        ensure!(made.success(), "mkfifo: {made}");
+
+        let state_dir = run.scratch().join("state");
+        let tink = tink_e2e::binary_path("tink")?;
+        let command = format!("stty cols 120; {} image import {}", path_text(&tink)?, path_text(&layout)?);
+        let screen = run.scratch().join("screen");
+        let launch = Process::program("script")?.args(["--quiet", "--flush", "--return", "--command", &command]);
+        let launch = launch.arg(&screen);
+        let mut importing = launch.env("TINK_STATE_DIR", &state_dir).start(run)?;
+        let mut pipe = fs::File::options().write(true).open(&blob)?;
+        let (first, rest) = bytes.split_at(3 << 20);
+        pipe.write_all(first)?;
+        let layer = digest.trim_start_matches("sha256:").chars().take(12).collect::<String>();
+        eventually("the layer's progress", DEADLINE, || {
+            let shown = String::from_utf8_lossy(&fs::read(&screen).unwrap_or_default()).into_owned();
+            let half = ["1 of 4", "2 of 4", "3 of 4"].map(|half| format!("of 2 layers  {layer} {half} MiB"));
+            if half.iter().any(|half| shown.contains(half)) { Ok(()) } else { Err(shown) }
+        })?;
+        pipe.write_all(rest)?;
+        drop(pipe);
+        let imported = finished(&mut importing)?;
+        assert_eq!(imported.code, Some(0), "{}", imported.stdout);
+        ensure!(imported.stdout.contains("127.0.0.1:1/large:v1"), "{}", imported.stdout);
         Ok(())
     })
 }

@@ -2,13 +2,14 @@
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
-use tink_image::{ImageError, ImageSummary, Progress};
-use tink_runtime::{EmbeddedRuntime, Options};
+use tink_image::{ImageError, ImageSummary};
+use tink_runtime::{EmbeddedRuntime, Options, Progress};
 use tink_workflow::ImageRef;
 
 use crate::args::{Format, ImageCommand, ImportImages, Machine, RemoveImages};
 use crate::exit::{DONE, FAILED, Failure};
 use crate::output::{self, Table};
+use crate::progress::show_import;
 
 /// Carries the command out.
 pub async fn run(command: ImageCommand, format: Format) -> Result<u8, Failure> {
@@ -43,13 +44,25 @@ async fn import(args: &ImportImages) -> Result<u8, Failure> {
         return Err(Failure::usage(anyhow!("--name is for one file, and {} are given", args.paths.len())));
     }
     let runtime = open(&args.machine)?;
+    let imported = import_all(&runtime, args, name.as_ref()).await;
+    // Also what came before an error. Whoever imports images may switch the machine off next.
+    let store = runtime.store();
+    let settled = store.settle().map_err(|error| failure("put the images on disk".to_owned(), &error));
+    imported?;
+    settled?;
+    Ok(DONE)
+}
+
+async fn import_all(runtime: &EmbeddedRuntime, args: &ImportImages, name: Option<&ImageRef>) -> Result<(), Failure> {
     for path in &args.paths {
-        let images = runtime.store().import(path, name.as_ref(), &Progress::none()).await;
-        for image in images.map_err(|error| failure(format!("import {}", path.display()), &error))? {
-            output::write(format!("{}\n", image.reference.familiar()).as_bytes())?;
+        let progress = Progress::new();
+        let importing = runtime.import(path, name, &progress);
+        let images = show_import(path, false, &progress, importing).await;
+        for image in images.map_err(|error| Failure::from(anyhow::Error::from(error)))? {
+            output::write(format!("{}\n", image.familiar()).as_bytes())?;
         }
     }
-    Ok(DONE)
+    Ok(())
 }
 
 fn list(machine: &Machine, format: Format) -> Result<u8, Failure> {

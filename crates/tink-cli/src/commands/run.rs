@@ -32,7 +32,7 @@ pub async fn run(args: Run) -> Result<u8, Failure> {
 
 async fn run_in(args: &Run, workflows: Vec<Workflow>, state_dir: &Path) -> Result<u8, Failure> {
     let Selected { runtime, why } = local::select(&args.engine, state_dir).await?;
-    local::preload_images(runtime.as_ref(), args.engine.images.as_deref()).await?;
+    local::preload_images(runtime.as_ref(), args.engine.images.as_deref(), args.plain).await?;
     let images: Vec<String> =
         workflows.iter().flat_map(|w| w.actions().map(|(_, action)| action.spec.image.clone())).collect();
     local::provide_own_image(runtime.as_ref(), images.iter().map(String::as_str), state_dir).await?;
@@ -68,6 +68,7 @@ async fn run_in(args: &Run, workflows: Vec<Workflow>, state_dir: &Path) -> Resul
         }
     }
     show_all(&mut display);
+    local::settle_images(runtime.as_ref(), &args.engine).await;
     if interrupted {
         display.note("interrupted; stopping what runs");
         local::halt(runtime.as_ref(), &idle.containers()).await;

@@ -79,7 +79,7 @@ async fn with_server(args: &Up, manifests: &[Manifest], state_dir: &Path, server
         workflows.push(get(&client, key).await?.unwrap_or_default());
     }
     let Selected { runtime, why } = local::select(&args.engine, state_dir).await?;
-    local::preload_images(runtime.as_ref(), args.engine.images.as_deref()).await?;
+    local::preload_images(runtime.as_ref(), args.engine.images.as_deref(), args.plain).await?;
     let images = workflows.iter().flat_map(|workflow| actions(workflow).map(|(_, action)| action.image.as_str()));
     local::provide_own_image(runtime.as_ref(), images, state_dir).await?;
     let mut display = Display::fitting(args.plain);
@@ -104,6 +104,7 @@ async fn with_server(args: &Up, manifests: &[Manifest], state_dir: &Path, server
     let ended = watch_all(&client, &keys, events, &mut display).await;
     stop.cancel();
     while workers.join_next().await.is_some() {}
+    local::settle_images(runtime.as_ref(), &args.engine).await;
     match ended? {
         Some(ended) => Ok(watch::code(&ended)),
         None => {

@@ -10,7 +10,7 @@ mod watching;
 
 pub use engine::select;
 pub use halt::halt;
-pub use images::preload as preload_images;
+pub use images::{preload as preload_images, settle as settle_images};
 pub use interrupt::Interrupt;
 pub use own_image::provide as provide_own_image;
 pub use state_dir::StateDir;

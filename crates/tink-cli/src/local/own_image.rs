@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use tink_image::ImageBuilder;
-use tink_runtime::Runtime;
+use tink_runtime::{Progress, Runtime};
 use tink_workflow::ImageRef;
 
 use crate::exit::Failure;
@@ -28,7 +28,7 @@ pub async fn provide<'i>(
     let archive = state_dir.join("tink-actions.tar");
     let path = archive.clone();
     tokio::task::spawn_blocking(move || write(&path)).await.context("failed to make the action image")??;
-    let result = runtime.import_archive(&archive).await;
+    let result = runtime.import_archive(&archive, &Progress::new()).await;
     std::fs::remove_file(&archive).context("failed to remove the archive of the action image")?;
     result.map(drop).map_err(|error| Failure::from(anyhow::Error::from(error)))
 }

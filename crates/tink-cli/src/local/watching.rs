@@ -11,12 +11,12 @@ pub const OUTPUT_LINES_MAX: usize = 4096;
 /// Shows one event.
 pub fn show(display: &mut Display, event: &WorkerEvent) {
     match event {
-        WorkerEvent::PullProgress { assignment, progress } => display.news(&News::Pull {
-            action_id: assignment.action.as_str(),
-            name: &assignment.name,
-            done: progress.bytes_done,
-            total: progress.bytes_total,
-        }),
+        WorkerEvent::PullProgress { assignment, progress } => {
+            display.news(&News::Pull { action_id: assignment.action.as_str(), name: &assignment.name, progress })
+        }
+        WorkerEvent::Started { assignment, .. } => {
+            display.news(&News::Started { action_id: assignment.action.as_str() });
+        }
         WorkerEvent::OutputLine { assignment, line, .. } => {
             let line: String = line.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect();
             display.news(&News::Output { name: &assignment.name, line: &line });
@@ -31,7 +31,6 @@ pub fn show(display: &mut Display, event: &WorkerEvent) {
         WorkerEvent::Disconnected { reason } => display.note(&format!("the server does not answer: {reason}")),
         WorkerEvent::Connected
         | WorkerEvent::AssignmentTaken { .. }
-        | WorkerEvent::Started { .. }
         | WorkerEvent::Ended { .. }
         | WorkerEvent::Reported { .. } => {}
     }

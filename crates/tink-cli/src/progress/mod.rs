@@ -1,12 +1,15 @@
 //! What a person sees while workflows run: a live view on a terminal, plain lines otherwise.
 
+mod import;
 mod live;
 mod plain;
+mod pull;
 mod view;
 
 use std::collections::HashMap;
 
 use tink_proto::admin::Workflow;
+use tink_runtime::PullProgress;
 
 use crate::commands::watch::Update;
 use crate::commands::workflow::actions as actions_of;
@@ -14,6 +17,7 @@ use crate::commands::workflow::actions as actions_of;
 use live::Live;
 use plain::Plain;
 
+pub use import::show_import;
 pub use view::view;
 
 /// Something about an action that the person in front of it should see.
@@ -25,10 +29,13 @@ pub enum News<'a> {
         action_id: &'a str,
         /// Its name.
         name: &'a str,
-        /// Bytes received.
-        done: u64,
-        /// Bytes in all, 0 when not known.
-        total: u64,
+        /// How far it is.
+        progress: &'a PullProgress,
+    },
+    /// The image is there and the container runs.
+    Started {
+        /// The action's id.
+        action_id: &'a str,
     },
     /// An action wrote a line.
     Output {

@@ -1,19 +1,23 @@
 //! One line for each thing that happens.
 
 use std::io::Write as _;
+use std::time::Instant;
 
 use tink_proto::admin::{Action, Task, Workflow};
 
 use super::News;
+use super::pull::{Pace, summary};
 use crate::commands::workflow::title;
 
 /// Prints lines to stdout.
-pub struct Plain;
+pub struct Plain {
+    pulls: Pace,
+}
 
 impl Plain {
     /// Nothing printed yet.
     pub fn new() -> Self {
-        Self
+        Self { pulls: Pace::default() }
     }
 
     /// An action changed its state.
@@ -41,9 +45,14 @@ impl Plain {
 
     /// What an action does.
     pub fn news(&mut self, news: &News<'_>) {
-        // A pull is worth a line only at its end, which the action's own states tell.
-        if let News::Output { name, line: said } = news {
-            line(&format!("    {name} | {said}"));
+        match news {
+            News::Output { name, line: said } => line(&format!("    {name} | {said}")),
+            News::Pull { action_id, name, progress } => {
+                if self.pulls.is_due(action_id, Instant::now()) {
+                    line(&format!("    {name}  pulling {}", summary(progress)));
+                }
+            }
+            News::Started { action_id } => self.pulls.ended(action_id),
         }
     }
 

@@ -11,14 +11,14 @@ use super::call::Failure;
 use super::content::Labels;
 use super::image::name;
 use super::lease::Lease;
-use super::pull::{Fault, engine_error};
+use super::pull::{Fault, Watched, engine_error};
 use crate::{Operation, Progress, RuntimeError};
 
 /// Read from the archive at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 impl ContainerdRuntime {
-    pub(super) async fn import_file(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+    pub(super) async fn import_file(&self, archive: &Path, progress: &Progress) -> Result<Vec<String>, RuntimeError> {
         let subject = archive.display().to_string();
         let fail = |fault: Fault| match fault {
             Fault::Registry(error) => RuntimeError::permanent(Operation::Import, &subject, error.chain()),
@@ -28,8 +28,8 @@ impl ContainerdRuntime {
         let mut names = Vec::new();
         for image in images {
             let lease = self.lease().await.map_err(|failure| fail(failure.into()))?;
-            let fetch = |at: usize| self.import_layer(&lease, archive, &image, at);
-            let stored = self.store(&lease, &image, &Progress::new(), fetch).await;
+            let fetch = |at: usize, news: Watched| self.import_layer(&lease, archive, &image, at, news);
+            let stored = self.store(&lease, &image, progress, fetch).await;
             self.end_lease(lease, stored.is_ok()).await;
             stored.map_err(&fail)?;
             names.push(name(&image.reference));
@@ -37,14 +37,23 @@ impl ContainerdRuntime {
         Ok(names)
     }
 
-    async fn import_layer(&self, lease: &Lease, archive: &Path, image: &PackedImage, at: usize) -> Result<(), Fault> {
+    async fn import_layer(
+        &self,
+        lease: &Lease,
+        archive: &Path,
+        image: &PackedImage,
+        at: usize,
+        news: Watched,
+    ) -> Result<(), Fault> {
         let blob = &image.layers[at];
+        news.begun(at);
         let Some(mut upload) = self.upload(lease, blob).await? else { return Ok(()) };
         let (sender, mut pieces) = mpsc::channel(4);
         let (path, image) = (archive.to_owned(), image.clone());
         let reading = tokio::task::spawn_blocking(move || read_layer(&path, &image, at, &sender));
         while let Some(piece) = pieces.recv().await {
             upload.push(&piece).await?;
+            news.came(at, piece.len() as u64);
         }
         reading.await.map_err(|error| Failure::unreachable(error.to_string()))??;
         Ok(upload.commit(&blob.digest, Labels::new()).await?)

@@ -2,7 +2,7 @@
 //!
 //! The packed layers are not kept once they are unpacked: on an installer OS they would lie in memory twice.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{self, StreamExt as _};
 use tink_image::{BlobStream, Descriptor, Digest, ImageError, PackedImage};
@@ -15,8 +15,9 @@ use super::call::{Failure, FailureKind};
 use super::content::Labels;
 use super::image::{chains, name};
 use super::lease::Lease;
+use crate::progress::short_name;
 use crate::registry::pull_error;
-use crate::{Operation, Progress, PullOutcome, PullProgress, RuntimeError};
+use crate::{LayerProgress, LayerState, Operation, Progress, PullOutcome, PullProgress, RuntimeError};
 
 /// Layers fetched at the same time.
 const LAYERS_PARALLEL: usize = 3;
@@ -91,12 +92,11 @@ impl ContainerdRuntime {
         // With a copy at hand a registry that is away is asked once: an air-gapped site must not pay for each action.
         let packed = self.registries.packed(image, here.is_none()).await?;
         if here == Some(&packed.manifest.digest) {
-            let layers = packed.layers.len();
-            progress.set(PullProgress { layers_done: layers, layers_total: layers, ..PullProgress::default() });
+            Watched::new(&packed, packed.layers.len(), progress);
             return Ok(());
         }
         let lease = self.lease().await?;
-        let fetch = |at: usize| self.fetch_layer(&lease, &packed, at);
+        let fetch = |at: usize, news: Watched| self.fetch_layer(&lease, &packed, at, news);
         let stored = self.store(&lease, &packed, progress, fetch).await;
         // In the background of the next call, but before the action needs the memory.
         self.end_lease(lease, stored.is_ok()).await;
@@ -109,7 +109,7 @@ impl ContainerdRuntime {
         lease: &Lease,
         packed: &PackedImage,
         progress: &Progress,
-        fetch: impl Fn(usize) -> F,
+        fetch: impl Fn(usize, Watched) -> F,
     ) -> Result<(), Fault> {
         let chains = chains(&packed.image);
         let mut present = 0;
@@ -127,7 +127,7 @@ impl ContainerdRuntime {
             arrivals.push(receiver);
         }
         let fetching = stream::iter(waiting).map(|(at, sender)| {
-            let fetched = fetch(at);
+            let fetched = fetch(at, news.clone());
             async move {
                 fetched.await?;
                 // Nobody listens any more where the unpacking has failed.
@@ -175,7 +175,7 @@ impl ContainerdRuntime {
         self.name_image(&packed.reference, &packed.manifest).await
     }
 
-    async fn fetch_layer(&self, lease: &Lease, packed: &PackedImage, at: usize) -> Result<(), Fault> {
+    async fn fetch_layer(&self, lease: &Lease, packed: &PackedImage, at: usize, news: Watched) -> Result<(), Fault> {
         let blob = &packed.layers[at];
         if self.has_content(&blob.digest).await? {
             return Ok(());
@@ -185,7 +185,8 @@ impl ContainerdRuntime {
         loop {
             tries += 1;
             let mut stream = BlobStream::new(&self.registries, &packed.reference, blob, endpoint)?;
-            match self.copy_blob(lease, blob, &mut stream).await {
+            news.begun(at);
+            match self.copy_blob(lease, blob, &mut stream, |bytes| news.came(at, bytes)).await {
                 // What containerd was given is not what the digest says.
                 Err(Fault::Engine(failure)) if is_damage(&failure) && tries < FETCH_TRIES => {
                     tracing::warn!(layer = %blob.digest, reason = failure.message, "fetching a damaged layer once more");
@@ -196,10 +197,17 @@ impl ContainerdRuntime {
         }
     }
 
-    async fn copy_blob(&self, lease: &Lease, blob: &Descriptor, stream: &mut BlobStream<'_>) -> Result<(), Fault> {
+    async fn copy_blob(
+        &self,
+        lease: &Lease,
+        blob: &Descriptor,
+        stream: &mut BlobStream<'_>,
+        came: impl Fn(u64),
+    ) -> Result<(), Fault> {
         let Some(mut upload) = self.upload(lease, blob).await? else { return Ok(()) };
         while let Some(bytes) = stream.next().await? {
             upload.push(&bytes).await?;
+            came(bytes.len() as u64);
         }
         Ok(upload.commit(&blob.digest, Labels::new()).await?)
     }
@@ -210,36 +218,42 @@ fn is_damage(failure: &Failure) -> bool {
 }
 
 /// How far a pull is; layers count when they are unpacked.
-struct Watched<'a> {
-    progress: &'a Progress,
-    sizes: Vec<u64>,
-    layers_done: AtomicU64,
-    bytes_done: AtomicU64,
-    bytes_total: u64,
+#[derive(Clone)]
+pub(super) struct Watched {
+    progress: Progress,
+    now: Arc<Mutex<PullProgress>>,
 }
 
-impl<'a> Watched<'a> {
-    fn new(packed: &PackedImage, present: usize, progress: &'a Progress) -> Self {
-        let sizes: Vec<u64> = packed.layers.iter().map(|layer| layer.size).collect();
-        let bytes_total = sizes.iter().skip(present).sum();
-        let layers_done = AtomicU64::new(present as u64);
-        let watched = Self { progress, sizes, layers_done, bytes_done: AtomicU64::new(0), bytes_total };
-        watched.publish();
-        watched
+impl Watched {
+    /// The lowest `present` layers are here.
+    fn new(packed: &PackedImage, present: usize, progress: &Progress) -> Self {
+        let layer = |(at, layer): (usize, &Descriptor)| {
+            let (bytes_done, state) =
+                if at < present { (layer.size, LayerState::Done) } else { (0, LayerState::Waiting) };
+            LayerProgress { name: short_name(&layer.digest), bytes_done, bytes_total: layer.size, state }
+        };
+        let now = PullProgress { layers: packed.layers.iter().enumerate().map(layer).collect() };
+        progress.set(now.clone());
+        Self { progress: progress.clone(), now: Arc::new(Mutex::new(now)) }
+    }
+
+    /// A layer is fetched, from its start.
+    pub(super) fn begun(&self, at: usize) {
+        self.change(at, |layer| (layer.bytes_done, layer.state) = (0, LayerState::Fetching));
+    }
+
+    /// More bytes of it came.
+    pub(super) fn came(&self, at: usize, bytes: u64) {
+        self.change(at, |layer| layer.bytes_done = layer.bytes_done.saturating_add(bytes).min(layer.bytes_total));
     }
 
     fn done(&self, at: usize) {
-        self.layers_done.fetch_add(1, Ordering::Relaxed);
-        self.bytes_done.fetch_add(self.sizes.get(at).copied().unwrap_or(0), Ordering::Relaxed);
-        self.publish();
+        self.change(at, |layer| (layer.bytes_done, layer.state) = (layer.bytes_total, LayerState::Done));
     }
 
-    fn publish(&self) {
-        self.progress.set(PullProgress {
-            bytes_done: self.bytes_done.load(Ordering::Relaxed),
-            bytes_total: self.bytes_total,
-            layers_done: usize::try_from(self.layers_done.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
-            layers_total: self.sizes.len(),
-        });
+    fn change(&self, at: usize, change: impl FnOnce(&mut LayerProgress)) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.layers.get_mut(at).map(change);
+        self.progress.set(now.clone());
     }
 }

@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt as _;
 use super::DockerRuntime;
 use super::call::{Failure, FailureKind, SHORT, call};
 use super::create::reference;
-use crate::{Operation, RuntimeError};
+use crate::{LayerProgress, LayerState, Operation, Progress, PullProgress, RuntimeError};
 
 /// So long nothing may happen, neither in the archive nor in docker.
 const IDLE_MAX: Duration = Duration::from_secs(300);
@@ -61,14 +61,21 @@ impl DockerRuntime {
     }
 
     /// As [`DockerRuntime::import`], of a file.
-    pub(super) async fn import_file(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+    pub(super) async fn import_file(&self, archive: &Path, progress: &Progress) -> Result<Vec<String>, RuntimeError> {
         let subject = archive.display().to_string();
         let file = File::open(archive).await;
         let file = file.map_err(|error| RuntimeError::permanent(Operation::Import, &subject, error.to_string()))?;
-        let chunks = stream::try_unfold(file, |mut file| async move {
+        let bytes_total = file.metadata().await.map_or(0, |meta| meta.len());
+        let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (state, progress) = (LayerState::Fetching, progress.clone());
+        let begun = LayerProgress { name, bytes_done: 0, bytes_total, state };
+        let chunks = stream::try_unfold((file, begun, progress), |(mut file, mut sent, progress)| async move {
             let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
             let length = file.read_buf(&mut chunk).await?;
-            Ok((length > 0).then(|| (chunk.freeze(), file)))
+            sent.bytes_done += length as u64;
+            // The archive as a whole: docker does not say what it makes of it meanwhile.
+            progress.set(PullProgress { layers: vec![sent.clone()] });
+            Ok((length > 0).then(|| (chunk.freeze(), (file, sent, progress))))
         });
         self.import(&subject, chunks).await
     }

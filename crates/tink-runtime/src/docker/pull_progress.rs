@@ -1,10 +1,8 @@
 //! Docker's events during a pull, summed up.
 
-use std::collections::HashMap;
-
 use bollard::models::CreateImageInfo;
 
-use crate::PullProgress;
+use crate::{LayerProgress, LayerState, PullProgress};
 
 /// More layers than any image has; what comes after them is not counted.
 const LAYERS_MAX: usize = 1024;
@@ -12,14 +10,7 @@ const LAYERS_MAX: usize = 1024;
 /// The state of each layer.
 #[derive(Debug, Default)]
 pub(super) struct PullTracker {
-    layers: HashMap<String, Layer>,
-}
-
-#[derive(Debug, Default)]
-struct Layer {
-    done: u64,
-    total: u64,
-    complete: bool,
+    now: PullProgress,
 }
 
 impl PullTracker {
@@ -28,13 +19,7 @@ impl PullTracker {
         if let (Some(id), Some(status)) = (&event.id, &event.status) {
             self.layer_event(id, status, event);
         }
-        let layers = self.layers.values();
-        PullProgress {
-            bytes_done: layers.clone().map(|layer| layer.done).sum(),
-            bytes_total: layers.clone().map(|layer| layer.total).sum(),
-            layers_done: layers.clone().filter(|layer| layer.complete).count(),
-            layers_total: layers.len(),
-        }
+        self.now.clone()
     }
 
     fn layer_event(&mut self, id: &str, status: &str, event: &CreateImageInfo) {
@@ -43,25 +28,40 @@ impl PullTracker {
             status,
             "Pulling fs layer" | "Waiting" | "Downloading" | "Download complete" | "Pull complete" | "Already exists"
         );
-        if !known || (self.layers.len() >= LAYERS_MAX && !self.layers.contains_key(id)) {
+        if !known {
             return;
         }
-        let layer = self.layers.entry(id.to_owned()).or_default();
+        let Some(layer) = self.layer(id) else { return };
         match status {
             "Downloading" => {
                 let detail = event.progress_detail.as_ref();
                 let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
-                layer.total = detail.and_then(|detail| number(detail.total)).unwrap_or(layer.total);
-                layer.done = detail.and_then(|detail| number(detail.current)).unwrap_or(layer.done);
-                layer.total = layer.total.max(layer.done);
+                layer.bytes_total = detail.and_then(|detail| number(detail.total)).unwrap_or(layer.bytes_total);
+                layer.bytes_done = detail.and_then(|detail| number(detail.current)).unwrap_or(layer.bytes_done);
+                layer.bytes_total = layer.bytes_total.max(layer.bytes_done);
+                layer.state = LayerState::Fetching;
             }
-            "Download complete" => layer.done = layer.total,
+            "Download complete" => layer.bytes_done = layer.bytes_total,
             "Pull complete" | "Already exists" => {
-                layer.done = layer.total;
-                layer.complete = true;
+                layer.bytes_done = layer.bytes_total;
+                layer.state = LayerState::Done;
             }
             _ => {}
         }
+    }
+
+    fn layer(&mut self, id: &str) -> Option<&mut LayerProgress> {
+        let layers = &mut self.now.layers;
+        let at = match layers.iter().position(|layer| layer.name == id) {
+            Some(at) => at,
+            None if layers.len() >= LAYERS_MAX => return None,
+            None => {
+                let (name, state) = (id.to_owned(), LayerState::Waiting);
+                layers.push(LayerProgress { name, bytes_done: 0, bytes_total: 0, state });
+                layers.len() - 1
+            }
+        };
+        layers.get_mut(at)
     }
 }
 
@@ -88,21 +88,23 @@ mod tests {
         tracker.event(&event("b", "Pulling fs layer", None));
         tracker.event(&event("c", "Downloading", Some((5, 50))));
         let now = tracker.event(&event("b", "Downloading", Some((10, 100))));
-        assert_eq!(now, PullProgress { bytes_done: 15, bytes_total: 150, layers_done: 1, layers_total: 3 });
+        assert_eq!((now.bytes(), now.layers_done(), now.layers.len()), ((15, 150), 1, 3));
+        let in_flight: Vec<_> = now.in_flight().map(|layer| (layer.name.as_str(), layer.bytes_done)).collect();
+        assert_eq!(in_flight, [("b", 10), ("c", 5)]);
         tracker.event(&event("b", "Download complete", None));
         tracker.event(&event("b", "Extracting", Some((1, 100))));
         let now = tracker.event(&event("b", "Pull complete", None));
-        assert_eq!(now, PullProgress { bytes_done: 105, bytes_total: 150, layers_done: 2, layers_total: 3 });
+        assert_eq!((now.bytes(), now.layers_done(), now.layers.len()), ((105, 150), 2, 3));
     }
 
     #[test]
     fn nonsense_is_bounded() {
         let mut tracker = PullTracker::default();
         let now = tracker.event(&event("a", "Downloading", Some((-1, i64::MIN))));
-        assert_eq!((now.bytes_done, now.bytes_total), (0, 0));
+        assert_eq!(now.bytes(), (0, 0));
         for layer in 0..2 * LAYERS_MAX {
             tracker.event(&event(&layer.to_string(), "Waiting", None));
         }
-        assert_eq!(tracker.layers.len(), LAYERS_MAX);
+        assert_eq!(tracker.now.layers.len(), LAYERS_MAX);
     }
 }

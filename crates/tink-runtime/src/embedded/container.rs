@@ -8,6 +8,9 @@ use tink_oci::{Outcome, Status, WaitError};
 use super::{EmbeddedRuntime, chain};
 use crate::{ExitCause, ExitStatus, HandleRecord, Operation, Recovered, RuntimeError};
 
+/// Short actions are followed by others, which are not to wait for a busy disk.
+const SETTLE_AFTER: Duration = Duration::from_secs(5);
+
 const GONE: &str = "it is gone without an exit: the machine was rebooted, or somebody removed it";
 
 impl EmbeddedRuntime {
@@ -29,7 +32,7 @@ impl EmbeddedRuntime {
         if !dir.exists() {
             return Err(RuntimeError::permanent(Operation::Wait, &record.container, GONE));
         }
-        match tink_oci::wait(&dir).await {
+        match self.settle_meanwhile(tink_oci::wait(&dir)).await {
             Ok(exit) => {
                 warn_of(&exit, record);
                 Ok(exit_status(&exit))
@@ -40,6 +43,24 @@ impl EmbeddedRuntime {
             }
             Err(error) => Err(RuntimeError::transient(Operation::Wait, &record.container, chain(&error))),
         }
+    }
+
+    /// While a container runs, nothing is in a hurry: not every worker is idle before its machine ends.
+    async fn settle_meanwhile<T>(&self, end: impl Future<Output = T>) -> T {
+        let mut end = std::pin::pin!(end);
+        tokio::select! {
+            biased;
+            ended = &mut end => return ended,
+            () = tokio::time::sleep(SETTLE_AFTER) => {}
+        }
+        let settling = self.settle_images();
+        // The end is not held up by a disk that is slow.
+        tokio::select! {
+            biased;
+            ended = &mut end => return ended,
+            () = settling => {}
+        }
+        end.await
     }
 
     pub(super) async fn stop_container(&self, record: &HandleRecord, grace: Duration) -> Result<(), RuntimeError> {

@@ -22,11 +22,14 @@ mod start;
 mod sweep;
 mod translate;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use tink_error::chain;
 use tink_image::{Budget, Registries, Store};
+use tink_workflow::ImageRef;
 
 use crate::registry::registry_config;
 use crate::runtime::runtime_of_verbs;
@@ -42,6 +45,8 @@ pub struct EmbeddedRuntime {
     containers: PathBuf,
     store: Store,
     registries: Registries,
+    /// Images that were pulled lately, which a start may pull again; newest last.
+    pulled: Mutex<VecDeque<ImageRef>>,
     /// With the state directory as it is found from everywhere.
     options: Options,
 }
@@ -59,13 +64,13 @@ impl EmbeddedRuntime {
             .map_err(|error| fail(format!("cannot make {}: {error}", containers.display())))?;
         let containers = std::fs::canonicalize(&containers)
             .map_err(|error| fail(format!("cannot find {}: {error}", containers.display())))?;
-        let budget =
-            options.image_bytes_max.or_else(|| most_of(&containers)).map_or_else(Budget::unlimited, Budget::bytes);
+        // What is in memory as a rule has other things to hold, too.
+        let budget = options.image_bytes_max.map_or_else(Budget::most_of_what_is_free, Budget::bytes);
         let store = Store::open(&options.state_dir.join("images"), budget).map_err(|error| fail(error.chain()))?;
         let registries = Registries::new(registry_config(options)).map_err(|error| fail(error.chain()))?;
         let state_dir = containers.parent().map_or_else(|| options.state_dir.clone(), Path::to_owned);
         let options = Options { state_dir, ..options.clone() };
-        Ok(Self { containers, store, registries, options })
+        Ok(Self { containers, store, registries, pulled: Mutex::default(), options })
     }
 
     /// The image store, for listing and importing.
@@ -94,11 +99,10 @@ impl fmt::Debug for EmbeddedRuntime {
     }
 }
 
-runtime_of_verbs!(EmbeddedRuntime, NAME);
-
-/// Three quarters of the file system, which is often memory and has other things to hold. Nothing where it has no size.
-fn most_of(dir: &Path) -> Option<u64> {
-    let system = rustix::fs::statvfs(dir).ok()?;
-    let bytes = system.f_blocks.saturating_mul(system.f_frsize);
-    (bytes > 0).then_some(bytes / 4 * 3)
-}
+runtime_of_verbs!(
+    EmbeddedRuntime,
+    NAME,
+    async fn settle(&self) {
+        self.settle_images().await;
+    }
+);

@@ -10,7 +10,7 @@ use super::find::{Owner, record};
 use super::socket::{self, Setup};
 use super::translate::{container_id, translate};
 use super::{EmbeddedRuntime, chain};
-use crate::registry::pull_error;
+use crate::registry::{failure, pull_error};
 use crate::{ContainerSpec, HandleRecord, Identity, Operation, RuntimeError};
 
 /// A container that is ready to be launched.
@@ -56,11 +56,16 @@ impl EmbeddedRuntime {
         let (store, image) = (self.store.clone(), spec.image.clone());
         let found = tokio::task::spawn_blocking(move || store.get(&image)).await;
         let found = found.map_err(|error| RuntimeError::transient(Operation::Start, name, error.to_string()))?;
-        let found = found.map_err(|error| pull_error(&spec.image, &error))?;
-        found.ok_or_else(|| {
-            let reason = format!("the image {} is not here; it was dropped after the pull", spec.image);
-            RuntimeError::permanent(Operation::Start, name, reason)
-        })
+        if let Some(found) = found.map_err(|error| pull_error(&spec.image, &error))? {
+            return Ok(found);
+        }
+        match self.pull_dropped(&spec.image).await {
+            Some(pulled) => pulled.map_err(|error| failure(Operation::Start, name, &error)),
+            None => {
+                let reason = format!("the image {} is not here; pull or import it first", spec.image);
+                Err(RuntimeError::permanent(Operation::Start, name, reason))
+            }
+        }
     }
 
     /// Launches what is prepared, in its directory; `false` if another launch has that already. `images` are kept by the

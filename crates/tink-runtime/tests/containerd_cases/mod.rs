@@ -177,7 +177,8 @@ async fn an_image_is_pulled_with_a_password_and_run(bench: &Bench, site: &mut Si
     let outcome = within(runtime.pull(&image(&name), &progress)).await.expect("it is pulled");
     assert!(matches!(outcome, PullOutcome::Registry), "{outcome:?}");
     let last = progress.watch().borrow().clone();
-    assert!(last.layers_done == 2 && last.layers_total == 2 && last.bytes_done == last.bytes_total, "{last:?}");
+    let (done, total) = last.bytes();
+    assert!(last.layers_done() == 2 && last.layers.len() == 2 && done == total, "{last:?}");
     within(runtime.pull(&image(&name), &progress)).await.expect("it is here");
     let mut spec = shell("cat /name");
     spec.image = image(&name);

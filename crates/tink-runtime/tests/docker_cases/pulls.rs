@@ -32,8 +32,9 @@ async fn an_image_is_pulled_with_a_password_and_progress() {
     let (outcome, progress) = pull(&docker, &pushed.reference).await;
     assert!(matches!(outcome, Ok(PullOutcome::Registry)), "{outcome:?}");
     let last = progress.watch().borrow().clone();
-    assert_eq!((last.layers_done, last.layers_total), (2, 2));
-    assert!(last.bytes_done <= last.bytes_total, "{last:?}");
+    assert_eq!((last.layers_done(), last.layers.len()), (2, 2));
+    let (done, total) = last.bytes();
+    assert!(done <= total, "{last:?}");
     assert!(docker.has_image(&image(&pushed.reference)).await.expect("docker answers"));
 
     let (again, _) = pull(&docker, &pushed.reference).await;

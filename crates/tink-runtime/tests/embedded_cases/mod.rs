@@ -29,6 +29,7 @@ pub const ALL: &[Test] = table! {
     nothing_is_left_behind
     an_image_is_pulled_with_a_password_and_run
     a_registry_that_is_down_is_transient_unless_the_image_is_here
+    an_image_dropped_between_pull_and_start_is_pulled_again
     layers_of_a_running_container_stay_though_no_worker_lives
     a_program_that_writes_without_a_newline_is_heard_at_once
     what_a_reboot_cut_short_is_swept_and_nothing_else
@@ -86,7 +87,10 @@ async fn an_image_is_pulled_with_a_password_and_run(bench: &Bench, state: &Path)
     let outcome = within(embedded.pull(&image(&name), &progress)).await.expect("it is pulled");
     assert!(matches!(outcome, PullOutcome::Registry), "{outcome:?}");
     let last = progress.watch().borrow().clone();
-    assert!(last.layers_done == 2 && last.layers_total == 2 && last.bytes_done == last.bytes_total, "{last:?}");
+    let names: Vec<_> = last.layers.iter().map(|layer| layer.name.len()).collect();
+    assert_eq!(names, [12, 12], "{last:?}");
+    let (done, total) = last.bytes();
+    assert!(last.layers_done() == 2 && last.layers.len() == 2 && done == total, "{last:?}");
     let mut spec = shell("cat /name");
     spec.image = image(&name);
     assert_eq!(bench.output_of(&spec).await, ["runtime-embedded-pull"]);
@@ -104,6 +108,22 @@ async fn a_registry_that_is_down_is_transient_unless_the_image_is_here(_bench: &
     registry.stop().expect("it stops");
     let outcome = within(embedded.pull(&image(&name), &progress)).await.expect("it is here");
     assert!(matches!(&outcome, PullOutcome::Local(error) if error.is_retryable()), "{outcome:?}");
+}
+
+async fn an_image_dropped_between_pull_and_start_is_pulled_again(bench: &Bench, state: &Path) {
+    let run = TestRun::new("runtime-embedded-dropped").expect("directories can be made");
+    let (mut registry, name, embedded) = registry(&run, state);
+    within(embedded.pull(&image(&name), &Progress::new())).await.expect("it is pulled");
+    embedded.store().remove(&image(&name)).expect("nobody uses it yet");
+    let mut spec = shell("cat /name");
+    spec.image = image(&name);
+    registry.stop().expect("it stops");
+    let error = within(embedded.start(&spec)).await.expect_err("nobody serves it");
+    assert!(error.is_retryable(), "{error}");
+    registry.start_again(&run).expect("it starts");
+    let record = within(embedded.start(&spec)).await.expect("it is pulled again");
+    bench.wait(&record).await;
+    bench.remove(&record).await;
 }
 
 async fn layers_of_a_running_container_stay_though_no_worker_lives(_bench: &Bench, _state: &Path) {

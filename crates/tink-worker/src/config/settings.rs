@@ -160,7 +160,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         "image-bytes-max",
         Kind::Count,
         "0",
-        "bytes that the embedded runtime keeps of images at most; 0 = three quarters of the file system",
+        "bytes that the embedded runtime keeps of images at most; 0 = three quarters of what is free without them",
     ),
     setting("state-dir", Kind::Path, "/var/lib/tink-worker", "where the journal is"),
     setting(

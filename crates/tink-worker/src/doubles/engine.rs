@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tink_runtime::{
-    ContainerSpec, ExitCause, ExitStatus, HandleRecord, Identity, LogPosition, LogSink, Operation, OutputStream,
-    Progress, PullOutcome, PullProgress, Purpose, Recovered, Runtime, RuntimeError,
+    ContainerSpec, ExitCause, ExitStatus, HandleRecord, Identity, LayerProgress, LayerState, LogPosition, LogSink,
+    Operation, OutputStream, Progress, PullOutcome, PullProgress, Purpose, Recovered, Runtime, RuntimeError,
 };
 use tink_workflow::ImageRef;
 use tokio::time::sleep;
@@ -83,6 +83,8 @@ pub(crate) struct Machine {
     pub(crate) started: Vec<Identity>,
     pub(crate) stops: Vec<(String, Duration)>,
     pub(crate) pulls: u32,
+    /// How many actions had been started whenever images were put on disk.
+    pub(crate) settled_after: Vec<usize>,
     pub(crate) scripts: BTreeMap<String, Script>,
     /// Boots so far, beyond the first.
     pub(crate) reboots: u32,
@@ -187,7 +189,8 @@ impl Runtime for Engine {
             }
             script
         };
-        progress.set(PullProgress { bytes_done: 1, bytes_total: 2, ..PullProgress::default() });
+        let layer = LayerProgress { name: "a".to_owned(), bytes_done: 1, bytes_total: 2, state: LayerState::Fetching };
+        progress.set(PullProgress { layers: vec![layer] });
         sleep(script.pull_takes).await;
         if let Some(words) = &script.pull_error {
             return Err(permanent(Operation::Pull, &subject, words));
@@ -197,6 +200,12 @@ impl Runtime for Engine {
         }
         self.steps.step("after pull").await.map_err(&away)?;
         Ok(PullOutcome::Registry)
+    }
+
+    async fn settle(&self) {
+        let mut machine = self.machine.lock().unwrap();
+        let started = machine.started.len();
+        machine.settled_after.push(started);
     }
 
     async fn start(&self, spec: &ContainerSpec) -> Result<HandleRecord, RuntimeError> {

@@ -164,6 +164,7 @@ impl Dispatcher {
             .emit(&WorkerEvent::AssignmentTaken { assignment: Arc::clone(&entry.assignment), taken_up: false });
         let executor = self.executor.clone();
         self.current = Some(entry.id);
+        self.settling.abort_all();
         self.renew_lease(&entry.assignment, false);
         self.action.spawn(async move { executor.fresh(entry).await });
     }

@@ -479,3 +479,14 @@ fn a_result_that_is_stored_nowhere_keeps_its_container_as_a_witness() {
     assert_eq!((state(&world, 0), world.runs("w-a1")), (WorkflowState::Success, 1));
     assert!(world.machine.lock().unwrap().containers.is_empty());
 }
+
+#[test]
+fn images_are_put_on_disk_when_nothing_else_is_to_do() {
+    let world = World::new(vec![workflow("w", &["x", "y"], |_| {})], &[]).endless();
+    let (life, _) = world.live_beside(None, |stop, _, _| async move {
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        stop.cancel();
+    });
+    assert_eq!(life, Life::Ended(Ended::Stopped));
+    assert_eq!(world.machine.lock().unwrap().settled_after, [2], "once, after the last action");
+}
