@@ -172,8 +172,10 @@ async fn a_command_runs_in_the_system_on_a_disk_with_devices_proc_sys_and_name_s
              for each in dev proc sys etc/resolv.conf; do mount -o bind /$each $each; done; \
              exec chroot . sh -c '\
                  echo > /dev/null && busybox test -b {node} && busybox grep -c ^processor /proc/cpuinfo > /etc/inside && \
-                 busybox cat /etc/resolv.conf && was=$(busybox cat /sys/kernel/mm/ksm/run) && \
-                 echo $was > /sys/kernel/mm/ksm/run && busybox test -w /proc/sysrq-trigger'"
+                 busybox cat /etc/resolv.conf && \
+                 was=$(busybox cat /proc/sys/kernel/panic) && echo $was > /proc/sys/kernel/panic && \
+                 for each in dev sys proc; do busybox test -w /$each || exit 1; done && \
+                 ! busybox grep -E \"^[^ ]+ /(sys|proc)[^ ]* [^ ]+ ro\" /proc/mounts'"
         ));
         trial.spec.dns = tink_oci::Dns::Text("nameserver 192.0.2.53\n".to_owned());
         trial.spec.volumes = volumes;

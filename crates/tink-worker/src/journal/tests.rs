@@ -131,7 +131,7 @@ async fn the_engine_may_hold_the_newest_run_and_its_hook_until_they_are_removed(
         journal.attempt(entry.id, Attempt::begin(number, &SystemClock)).await.unwrap();
     }
     let action = entry.identity(2, Purpose::Action);
-    assert_eq!(journal.containers(), [action.clone()]);
+    assert_eq!(journal.containers(), std::slice::from_ref(&action));
     journal.hook(entry.id, HookRun { purpose: Purpose::OnFailure, record: None }).await.unwrap();
     assert_eq!(journal.containers(), [action, entry.identity(2, Purpose::OnFailure)]);
     journal.removed(entry.id).await.unwrap();
