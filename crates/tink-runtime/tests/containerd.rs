@@ -101,8 +101,8 @@ async fn bench(options: &Options) -> Bench {
     Bench {
         log_dir: Arc::new(move |record| {
             let dirs = std::fs::read_dir(&data).into_iter().flatten().flatten();
-            let dirs = dirs.map(|hash| hash.path().join("containers/tinkerbell").join(&record.container));
-            dirs.filter(|dir| dir.exists()).next().unwrap_or_default()
+            let mut dirs = dirs.map(|hash| hash.path().join("containers/tinkerbell").join(&record.container));
+            dirs.find(|dir| dir.exists()).unwrap_or_default()
         }),
         runtime: Arc::new(connect(&options).await),
         again: Arc::new(move || -> Again {
