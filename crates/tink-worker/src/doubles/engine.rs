@@ -98,6 +98,7 @@ impl Default for Machine {
             started: Vec::new(),
             stops: Vec::new(),
             pulls: 0,
+            settled_after: Vec::new(),
             scripts: BTreeMap::new(),
             reboots: 0,
         }
