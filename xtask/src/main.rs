@@ -32,8 +32,8 @@ cargo xtask <task>
   bench [NAME]          run the benchmarks, or one of them
   static                build the programs as they are shipped, one file each, into target/static/
   images [--arm64] [ARGS]
-                        static, then the images of worker, server and CLI into target/images/; --arm64 cross-compiles
-                        for that, too; ARGS go to the packer (--help tells: name, tag, push)
+                        static, then the images of worker, server, CLI and actions into target/images/; --arm64 cross-
+                        compiles for that, too; ARGS go to the packer (--help tells: name, tag, push)
   lint                  formatting, clippy, and the licences, bans and sources of deny.toml
   fuzz [--seconds N] [TARGET]
                         fuzz each target of fuzz/, or one of them, for N seconds each (10)
