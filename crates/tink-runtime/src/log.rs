@@ -26,6 +26,10 @@ pub trait LogSink: Send {
     fn skipped(&mut self) {}
 }
 
+/// Lines that are delivered in one go. A program may print faster than they are taken, for ever, and whoever listens has to
+/// hear of its end, or of its timeout, all the same.
+pub(crate) const LINES_AT_ONCE: u64 = 256;
+
 /// A place between two lines of a container's output.
 ///
 /// What its numbers mean is the engine's own affair; they stay right when the engine's log loses its oldest lines, which

@@ -13,6 +13,7 @@ use super::ContainerdRuntime;
 use super::data_root::log_file;
 use super::logger::{LOCK_FILE, tell_end};
 use super::record::Record;
+use crate::log::LINES_AT_ONCE;
 use crate::{HandleRecord, LogPosition, LogSink, Operation, RuntimeError};
 
 /// Between two looks at the log: short after something came, longer when nothing does.
@@ -43,10 +44,15 @@ impl ContainerdRuntime {
         loop {
             // Asked before the look: what a logger that has ended wrote is all there.
             let ended = logger_has_ended(&dir).map_err(fail)?;
-            let came = follow.deliver(sink).map_err(fail)?;
+            let before = follow.next;
+            if follow.deliver(sink).map_err(fail)? == Look::More {
+                tokio::task::yield_now().await;
+                continue;
+            }
             if ended {
                 return Ok(());
             }
+            let came = follow.next > before;
             pause = if came { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -81,9 +87,9 @@ struct Follow<'a> {
 }
 
 impl Follow<'_> {
-    /// Delivers what is new; whether there was anything.
-    fn deliver(&mut self, sink: &mut dyn LogSink) -> io::Result<bool> {
-        let (before, container, next) = (self.next, self.container, &mut self.next);
+    /// Delivers what is new.
+    fn deliver(&mut self, sink: &mut dyn LogSink) -> io::Result<Look> {
+        let (container, next) = (self.container, &mut self.next);
         self.reader.read(&mut |record| {
             if record.number > *next {
                 tracing::warn!(container, lines = record.number - *next, "output was lost: the log was full");
@@ -92,8 +98,7 @@ impl Follow<'_> {
                 *next = record.number + 1;
                 sink.line(record.stream, &record.line, LogPosition::at(*next));
             }
-        })?;
-        Ok(self.next > before)
+        })
     }
 }
 
@@ -109,6 +114,15 @@ pub(super) fn logger_has_ended(dir: &Path) -> io::Result<bool> {
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// How far a look at the log came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// To the end, as it was then.
+    End,
+    /// As far as one look goes.
+    More,
 }
 
 /// Reads records from the log and the file put aside before it.
@@ -133,8 +147,8 @@ impl Reader {
         Self { current, aside: PathBuf::from(aside), open: None }
     }
 
-    /// Hands over the records that were written since the last call.
-    pub(super) fn read(&mut self, record: &mut dyn FnMut(Record)) -> io::Result<()> {
+    /// Hands over the records that were written since the last call, or the first of them where they are many.
+    pub(super) fn read(&mut self, record: &mut dyn FnMut(Record)) -> io::Result<Look> {
         if self.open.is_none() {
             // In this order: one that is put aside in between is found by its new name.
             let current = Open::at(&self.current)?;
@@ -143,9 +157,11 @@ impl Reader {
         while let Some(open) = &mut self.open {
             // The name is looked at first: what is put aside after that is found by the next call.
             let current = inode(&self.current)?;
-            open.read(record)?;
+            if open.read(record)? == Look::More {
+                return Ok(Look::More);
+            }
             if current.is_none_or(|current| current == open.inode) {
-                return Ok(());
+                return Ok(Look::End);
             }
             // It is finished. The one put aside comes next, unless this was that.
             let next = match Open::at(&self.aside)? {
@@ -154,10 +170,10 @@ impl Reader {
             };
             match next {
                 Some(next) if next.inode != open.inode => self.open = Some(next),
-                _ => return Ok(()),
+                _ => return Ok(Look::End),
             }
         }
-        Ok(())
+        Ok(Look::End)
     }
 }
 
@@ -173,21 +189,22 @@ impl Open {
         }
     }
 
-    fn read(&mut self, record: &mut dyn FnMut(Record)) -> io::Result<()> {
+    fn read(&mut self, record: &mut dyn FnMut(Record)) -> io::Result<Look> {
         let mut line = Vec::new();
-        loop {
+        for _ in 0..LINES_AT_ONCE {
             line.clear();
             let length = self.file.read_until(b'\n', &mut line)?;
             if line.last() != Some(&b'\n') {
                 // Half a record is read again when it is whole.
                 self.file.seek(SeekFrom::Start(self.position))?;
-                return Ok(());
+                return Ok(Look::End);
             }
             self.position += length as u64;
             if let Some(one) = Record::read(&line) {
                 record(one);
             }
         }
+        Ok(Look::More)
     }
 }
 

@@ -3,6 +3,7 @@
 use tink_oci::{LineEnd, LogItem, LogLine, LogReader, Stream};
 
 use super::{EmbeddedRuntime, chain};
+use crate::log::LINES_AT_ONCE;
 use crate::{HandleRecord, LogPosition, LogSink, Operation, OutputStream, RuntimeError};
 
 impl EmbeddedRuntime {
@@ -19,6 +20,7 @@ impl EmbeddedRuntime {
             return Err(RuntimeError::permanent(Operation::Logs, container, "it is gone, and its output with it"));
         }
         let mut reader = LogReader::open_at(&dir, from.number());
+        let mut lines = 0_u64;
         while let Some(item) =
             reader.follow().await.map_err(|error| RuntimeError::transient(Operation::Logs, container, chain(&error)))?
         {
@@ -31,6 +33,10 @@ impl EmbeddedRuntime {
                 LogItem::Dropped { lines, bytes } => {
                     tracing::warn!(container, lines, bytes, "output was lost, since the disk is full or failed");
                 }
+            }
+            lines += 1;
+            if lines.is_multiple_of(LINES_AT_ONCE) {
+                tokio::task::yield_now().await;
             }
         }
         Ok(())
