@@ -129,7 +129,7 @@ impl Shared {
     fn send_all(&self) {
         let mut route: Option<Route> = None;
         let mut noted: Option<Instant> = None;
-        while let Some(message) = self.next() {
+        while let Some(message) = self.next(&mut noted) {
             if route.is_none() {
                 route = self.connected(&mut noted);
             }
@@ -153,10 +153,11 @@ impl Shared {
         }
     }
 
-    /// The oldest message, waited for; nothing when nobody can send any more.
-    fn next(&self) -> Option<Vec<u8>> {
-        let mut queue = self.lock();
+    /// The oldest message, waited for; nothing when nobody can send any more. What was dropped is said also when no message
+    /// comes after it.
+    fn next(&self, noted: &mut Option<Instant>) -> Option<Vec<u8>> {
         loop {
+            let mut queue = self.lock();
             if let Some(message) = queue.messages.pop_front() {
                 queue.bytes -= message.len();
                 return Some(message);
@@ -164,7 +165,12 @@ impl Shared {
             if queue.closed {
                 return None;
             }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            if queue.dropped > 0 {
+                drop(self.changed.wait_timeout(queue, NOTE_PAUSE));
+            } else {
+                drop(self.changed.wait(queue));
+            }
+            self.note_drops(noted);
         }
     }
 
