@@ -49,6 +49,10 @@ mutations! {
     ForgetResult = "forget-result",
     /// Worker: an action whose container is gone runs again before the server was asked.
     RunAgainWhenGone = "run-again-when-gone",
+    /// Worker: an action that ends its machine is started and the server not told before.
+    LeaveUnannounced = "leave-unannounced",
+    /// Worker: work is asked for where the acknowledgement of such an action cannot be stored.
+    AskWhileLeaving = "ask-while-leaving",
     /// Reporter: a report that fails is dropped.
     DropReportOnError = "drop-report-on-error",
     /// Reporter: an entry is closed before its report is acknowledged.

@@ -68,7 +68,7 @@ struct Books {
     names: BTreeMap<usize, String>,
     leaves: BTreeSet<(String, String)>,
     /// Actions that the server knows are about to end a machine, by the process that told it since that machine was booted;
-    /// and whether it has started the action, or told how it ended.
+    /// and whether it has started the action, and told the server if it failed.
     announced: BTreeMap<(String, String), bool>,
     server_started: Instant,
     epoch: u64,
@@ -225,10 +225,10 @@ impl Ledger {
         }
     }
 
-    /// A process tells how an action ended.
-    pub fn told(&self, action: &str, process: &str) {
-        if let Some(told) = self.lock().announced.get_mut(&(action.to_owned(), process.to_owned())) {
-            *told = true;
+    /// A process tells, or was answered when it told, that an action did not end its machine.
+    pub fn stays(&self, action: &str, process: &str, answered: bool) {
+        if let Some(done) = self.lock().announced.get_mut(&(action.to_owned(), process.to_owned())) {
+            *done = answered;
         }
     }
 
@@ -239,7 +239,9 @@ impl Ledger {
         let silent = silent.map(|((action, _), _)| action.clone());
         drop(books);
         if let Some(action) = silent {
-            self.violation(format!("{action} was announced, and work is asked for before it was started"));
+            self.violation(format!(
+                "{action} was announced, and work is asked for before it was started, or its failure was heard"
+            ));
         }
     }
 

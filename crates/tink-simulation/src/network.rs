@@ -193,20 +193,20 @@ impl Wire {
     fn note_request(&self, path: &str, said: Option<&ActionStatusRequest>) {
         match said {
             None if path.ends_with("/GetAction") => self.link.ledger.asks_for_work(&self.process),
-            Some(said) if !said.leaving() && said.action_state() != StateType::Running => {
-                self.link.ledger.told(said.action_id(), &self.process);
-            }
+            Some(said) if is_failure(said) => self.link.ledger.stays(said.action_id(), &self.process, false),
             _ => {}
         }
     }
 
     fn note_answer(&self, said: Option<&ActionStatusRequest>, answer: &http::Response<Body>) {
-        let Some(said) = said.filter(|said| said.leaving()) else { return };
         let status = answer.headers().get("grpc-status").and_then(|status| status.to_str().ok()).unwrap_or("0");
-        match status {
-            "0" => self.link.ledger.announced(said.action_id(), &self.process, true),
+        match (said, status) {
+            (Some(said), _) if is_failure(said) => self.link.ledger.stays(said.action_id(), &self.process, true),
+            (Some(said), "0") if said.leaving() => self.link.ledger.announced(said.action_id(), &self.process, true),
             // Refused: NOT_FOUND or FAILED_PRECONDITION.
-            "5" | "9" => self.link.ledger.announced(said.action_id(), &self.process, false),
+            (Some(said), "5" | "9") if said.leaving() => {
+                self.link.ledger.announced(said.action_id(), &self.process, false);
+            }
             _ => {}
         }
     }
@@ -229,6 +229,10 @@ impl Wire {
             }
         });
     }
+}
+
+fn is_failure(said: &ActionStatusRequest) -> bool {
+    matches!(said.action_state(), StateType::Failed | StateType::Timeout)
 }
 
 /// The report in a request, if it is one.

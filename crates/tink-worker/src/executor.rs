@@ -228,8 +228,10 @@ impl Executor {
 
     async fn cleared(&self, entry: &Entry) {
         tink_failpoint::hit("worker.container.removed");
-        if let Err(error) = self.journal.removed(entry.id).await {
-            warn!(entry = %entry.id, error = error_chain(&error), "a removal could not be stored");
+        match self.journal.removed(entry.id).await {
+            // Two may have removed it at the same time, and the first one's entry went with it.
+            Ok(()) | Err(JournalError::NoEntry { .. }) => {}
+            Err(error) => warn!(entry = %entry.id, error = error_chain(&error), "a removal could not be stored"),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tink_workflow::ImageRef;
+use tink_workflow::{ActionState, ImageRef};
 
 use crate::Assignment;
 
@@ -21,6 +21,12 @@ impl Assignment {
     #[must_use]
     pub fn leaves(&self) -> bool {
         self.ends_machine || ENDING_IMAGES.contains(&image_name(&self.image).as_str())
+    }
+
+    /// Whether this result says of an action that was to end the machine that it did not. The server holds it for a success
+    /// already, and would for good if it were asked for work before it has heard.
+    pub(crate) fn has_stayed(&self, state: ActionState) -> bool {
+        self.leaves() && state.is_terminal() && state != ActionState::Success
     }
 
     /// What is really to be run: in the place of an image that waits until its action is reported and starts another one

@@ -52,7 +52,8 @@ pub(crate) enum Command {
 pub(crate) struct ReporterHandle(mpsc::Sender<Command>);
 
 impl ReporterHandle {
-    /// Delivers a result. The returned future ends when it was tried once, or earlier when the reporter is gone.
+    /// Delivers a result. The returned future ends when it was tried once, and for an action that was to end the machine and
+    /// did not, when the server has it or has answered often enough that it cannot; or earlier when the reporter is gone.
     pub(crate) async fn result(
         &self,
         entry: EntryId,
@@ -204,10 +205,7 @@ impl Reporter {
                     let _ = tried.send(());
                 }
             }
-            (Kind::Result { entry, assignment, tried, mut errors, mut since, passed }, Err(error)) => {
-                if let Some(tried) = tried {
-                    let _ = tried.send(());
-                }
+            (Kind::Result { entry, assignment, mut tried, mut errors, mut since, passed }, Err(error)) => {
                 if errors == 0 && passed == 0 {
                     warn!(
                         workflow = %item.report.workflow, action = %item.report.action_name,
@@ -216,6 +214,9 @@ impl Reporter {
                     );
                 }
                 errors = if error.is_answer() { errors.saturating_add(1) } else { errors.max(1) };
+                if !assignment.has_stayed(item.report.state) || errors >= GIVE_UP_AFTER {
+                    tried.take().map(|tried| tried.send(()));
+                }
                 let superseded = lane.has_later_action(&item.report.action) && error.is_answer();
                 let for_long = since.get_or_insert_with(Instant::now).elapsed() >= GIVE_UP_TIME;
                 if superseded || (errors >= GIVE_UP_AFTER && passed >= GIVE_UP_AFTER && for_long) {
@@ -223,7 +224,7 @@ impl Reporter {
                     let ack = Ack::Refused(format!("{error}; the server {why}"));
                     self.close(entry, &assignment, &item.report, &ack).await;
                 } else {
-                    let kind = Kind::Result { entry, assignment, tried: None, errors, since, passed };
+                    let kind = Kind::Result { entry, assignment, tried, errors, since, passed };
                     lane.again(Item { report: item.report, kind });
                 }
             }

@@ -289,7 +289,7 @@ impl Dispatcher {
 
     /// What the journal holds from earlier lives.
     async fn survey(&mut self) {
-        self.clear_up_leftovers();
+        self.clear_up_leftovers(None);
         for entry in self.journal.entries() {
             match entry.phase() {
                 Phase::Attempted | Phase::Started | Phase::Ended => self.take_up.push_back(entry.id),
@@ -397,7 +397,10 @@ impl Dispatcher {
     async fn report(&mut self, id: EntryId, assignment: &Arc<crate::Assignment>, report: &Report) {
         let tried = self.executor.reporter.result(id, assignment, report).await;
         // The reporter goes on by itself; what is dropped here is only the waiting.
-        self.tried.push(Box::pin(async move { drop(timeout(FIRST_TRY_MAX, tried).await) }));
+        self.tried.push(match assignment.has_stayed(report.state) {
+            true => Box::pin(tried),
+            false => Box::pin(async move { drop(timeout(FIRST_TRY_MAX, tried).await) }),
+        });
     }
 
     fn ask_at_once(&mut self) {

@@ -98,6 +98,7 @@ impl World {
             endless: false,
             deaf: false,
             fills: false,
+            loses: Mutex::default(),
         };
         Self {
             dir: tempfile::tempdir().unwrap(),

@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use tink_mutation::Mutation;
 use tink_workflow::{ActionState, ImageRef};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -27,10 +28,17 @@ impl Run<'_> {
             journal.leaving(self.id).await?;
             self.entry.leaving = true;
         }
-        match self.announce().await {
+        let heard = match tink_mutation::is(Mutation::LeaveUnannounced) {
+            true => Ok(Ack::Accepted),
+            false => self.announce().await,
+        };
+        match heard {
             Ok(Ack::Accepted) => {}
             Ok(Ack::Refused(reason)) => return Ok(Begun::Refused(reason)),
             Err(end) => return Ok(Begun::Ended(end)),
+        }
+        if tink_mutation::is(Mutation::AskWhileLeaving) {
+            journal.left(self.id).await?;
         }
         match self.executor.persist(self.id, || journal.left(self.id)).await {
             Ok(()) => self.entry.left = true,

@@ -303,6 +303,18 @@ async fn a_closed_entry_whose_container_is_not_removed_stays_without_its_output(
     assert!(journal.entry(entry.id).is_none());
 }
 
+#[tokio::test]
+async fn a_closed_entry_over_the_limits_goes_with_its_container() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = JournalLimits { closed_entries_max: 0, ..JournalLimits::default() };
+    let journal = Journal::open(dir.path(), Arc::new(RealDisk), limits).unwrap();
+    let entry = filled(&journal).await;
+    journal.close(entry.id, "accepted".to_owned()).await.unwrap();
+    assert!(journal.entry(entry.id).is_some(), "its container is still to be found");
+    journal.removed(entry.id).await.unwrap();
+    assert!(journal.entry(entry.id).is_none());
+}
+
 /// A wall clock that was wrong when the machine booted, and is set while an action runs.
 #[derive(Debug)]
 struct Jumping {

@@ -157,7 +157,9 @@ impl Journal {
 
     /// The container was removed from its engine.
     pub(crate) async fn removed(&self, id: EntryId) -> Result<(), JournalError> {
-        self.change(id, "removed", Ok(Vec::new()), |entry| entry.removed = true).await
+        self.change(id, "removed", Ok(Vec::new()), |entry| entry.removed = true).await?;
+        // It may have been closed before, and kept for this alone.
+        self.prune().await
     }
 
     /// The entry needs no further work, for this reason.

@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Result {
         entry: EntryId,
         assignment: Arc<Assignment>,
-        /// Told after the first try.
+        /// Told after the first try, or when it is settled.
         tried: Option<oneshot::Sender<()>>,
         /// Errors the server answered with.
         errors: u32,

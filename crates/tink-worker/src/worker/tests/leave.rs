@@ -5,8 +5,8 @@ use std::time::Duration;
 use tink_runtime::ExitCause;
 use tink_workflow::{ActionState, WorkflowState};
 
-use crate::Ended;
 use crate::doubles::{Fault, Life, Script, World, workflow};
+use crate::{Ended, WorkerEvent};
 
 const FINISHED: Life = Life::Ended(Ended::Finished);
 
@@ -100,6 +100,33 @@ fn one_that_could_not_end_the_machine_fails() {
     assert_eq!(state(&world), WorkflowState::Failed);
     assert_eq!(said(&world).last(), Some(&(ActionState::Failed, false)));
     assert!(world.reports().last().unwrap().message.contains("no kernel"));
+}
+
+/// To ask for work would tell the server that the machine ended.
+#[test]
+fn no_work_is_asked_for_before_the_server_has_heard_that_the_machine_stays() {
+    for (script, end) in [
+        (Script { exit: ExitCause::Code(1), ..Script::default() }, WorkflowState::Failed),
+        (Script { runs_for: None, ..Script::default() }, WorkflowState::Timeout),
+    ] {
+        for restarts in [false, true] {
+            let flow = workflow("w", &["install", "reboot"], |spec| spec.timeout_s = 30);
+            let world = World::new(vec![flow], &[("install", Script::default()), ("reboot", script.clone())]);
+            *world.office.loses.lock().unwrap() = 20;
+            if restarts {
+                let (life, _) = world.live_beside(None, |stop, mut events, _| async move {
+                    while let Some(event) = events.next().await {
+                        if matches!(event, WorkerEvent::Ended { state, .. } if state != ActionState::Success) {
+                            stop.cancel();
+                        }
+                    }
+                });
+                assert_eq!(life, Life::Ended(Ended::Stopped));
+            }
+            assert_eq!(world.live(None).0, FINISHED);
+            assert_eq!((state(&world), world.runs("w-a2")), (end, 1), "restarts: {restarts}");
+        }
+    }
 }
 
 #[test]
