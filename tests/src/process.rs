@@ -129,8 +129,9 @@ impl Launch {
             words.extend(["nsenter".into(), format!("--net={}", netns.display()).into(), "--".into()]);
         }
         for (path, target) in &self.replaced {
-            let script = format!("mount --bind \"$0\" {target} && exec \"$@\"");
-            let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script];
+            // By their paths: what is started may be given an empty PATH.
+            let script = format!("/usr/bin/mount --bind \"$0\" {target} && exec \"$@\"");
+            let unshare = ["/usr/bin/unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", &script];
             words.extend(unshare.map(OsString::from));
             words.push(path.into());
         }
