@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use tink_mutation::Mutation;
-use tink_workflow::{ActionId, CurrentAction, Effect, Event, Next, WorkerId, WorkflowId, next_action, step};
+use tink_workflow::{
+    ActionId, ActionState, CurrentAction, Effect, Event, Next, Refusal, WorkerId, Workflow, WorkflowId, next_action,
+    step,
+};
 
 use super::{ATTEMPTS_MAX, Caller, Engine, EngineError, Reported, record};
 use crate::store::{Put, StoredWorkflow};
@@ -41,6 +44,10 @@ impl Engine {
                 && let Some(holder) = self.holder_beside(&before.workflow, worker, caller)
             {
                 return Ok(Reported::Held { holder: holder.to_owned() });
+            }
+            if matches!(event, Event::Leaving(_)) && is_done_by_another(&before.workflow, action, caller) {
+                let (was, said) = (ActionState::Success, ActionState::Running);
+                return Err(EngineError::Refused(Refusal::Contradiction { action: action.clone(), was, said }));
             }
             let at_turn =
                 matches!(next_action(&before.workflow, worker), Next::Action(_, at_turn) if at_turn.id == *action);
@@ -109,4 +116,13 @@ impl Engine {
     pub(super) async fn deadlines_changed(&self) {
         self.deadlines_changed.notified().await;
     }
+}
+
+/// Whether an action is a success that somebody else has had than `caller`. An announcement of what is a success already is
+/// heard only from the process that has the action: it repeats one whose answer was lost, and the action was not started. From
+/// any other process it would start the action a second time.
+fn is_done_by_another(workflow: &Workflow, action: &ActionId, caller: &Caller) -> bool {
+    let done = workflow.action(action).is_some_and(|(_, action)| action.state == ActionState::Success);
+    let own = |current: &CurrentAction| current.action == *action && current.holder == caller.holder();
+    done && !workflow.current.as_ref().is_some_and(own)
 }

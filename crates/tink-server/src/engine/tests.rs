@@ -308,6 +308,25 @@ async fn a_request_for_work_that_is_older_than_the_announcement_settles_nothing(
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_announcement_of_a_success_is_heard_from_the_process_that_had_the_action_alone() {
+    let (engine, _) = engine(store());
+    let (first_line, second_line) = (line("1"), line("2"));
+    let (first, second) = (process(Some("a"), &first_line), process(Some("b"), &second_line));
+    let action = announced(&engine, &first).await;
+    let success = || report(&worker("m"), &action, ActionState::Success);
+    assert_eq!(engine.report(&id("w"), success(), &first).await.unwrap(), Reported::Acknowledged);
+    assert_eq!(engine.leaving(&id("w"), success(), &first).await.unwrap(), Reported::Acknowledged, "a repeat");
+    drop(first_line);
+    tokio::time::advance(LEASE).await;
+    let heard = engine.leaving(&id("w"), success(), &second).await.unwrap();
+    assert!(matches!(heard, Reported::Refused(_)), "it would run on a second machine: {heard:?}");
+    assert_ne!(ask_as(&engine, &second).await.unwrap(), action);
+    let heard = engine.leaving(&id("w"), success(), &first).await.unwrap();
+    assert!(!matches!(heard, Reported::Acknowledged), "the worker is past it: {heard:?}");
+    assert_eq!(state_of(&engine, &action).await, ActionState::Success);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_look_gives_nothing_out_and_ends_nothing() {
     let (engine, _) = engine(store());
     let line = line("1");
