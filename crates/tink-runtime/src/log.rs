@@ -28,7 +28,7 @@ pub trait LogSink: Send {
 
 /// Lines that are delivered in one go. A program may print faster than they are taken, for ever, and whoever listens has to
 /// hear of its end, or of its timeout, all the same.
-pub(crate) const LINES_AT_ONCE: u64 = 256;
+pub(crate) const LINES_AT_ONCE: u64 = 64;
 
 /// A place between two lines of a container's output.
 ///

@@ -385,7 +385,13 @@ impl World {
         let (action, number) = (result["action"].as_str().unwrap_or_default(), &attempt["number"]);
         let script = Script::of(action);
         let mut log = String::new();
-        for name in site.platter.list(entry) {
+        let names = site.platter.list(entry);
+        let is_log = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("log-");
+        if site.platter.read(&entry.join("acknowledged")).is_some() && !names.iter().any(is_log) {
+            // Kept beyond its time for the sake of its container, and without its output.
+            return;
+        }
+        for name in names {
             if name.to_string_lossy().starts_with(&format!("log-{number}.")) {
                 let bytes = site.platter.read(&entry.join(&name)).unwrap_or_default();
                 // Each line without its place in the engine's log.

@@ -170,10 +170,11 @@ impl Run<'_> {
             let mut waited = None;
             while waited.is_none() && !timed_out {
                 tokio::select! {
+                    // The output last: where it never pauses, what comes after it in a round is not looked at.
                     biased;
                     end = &mut wait => waited = Some(end),
-                    () = &mut follow, if !followed => followed = true,
                     () = until(self.deadline) => timed_out = true,
+                    () = &mut follow, if !followed => followed = true,
                 }
             }
             if waited.is_none() {
@@ -188,10 +189,10 @@ impl Run<'_> {
                             waited = Some(end);
                             break;
                         }
-                        () = &mut follow, if !followed => followed = true,
                         // The wait ends by itself where the stop had an effect.
                         () = &mut stop, if give_up.is_none() => give_up = Some(Instant::now() + STOP_MARGIN),
                         () = until(give_up), if give_up.is_some() => break,
+                        () = &mut follow, if !followed => followed = true,
                     }
                 }
             }
