@@ -12,7 +12,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     }
 }
 
-/// What CI runs: 100,000 worlds, and every deliberate bug until it is found; two minutes on two cores.
+/// What CI runs: 100,000 worlds, and every deliberate bug until it is found; about three minutes on two cores.
 pub(crate) fn all() -> Result<()> {
     shell::run(program().args(["--seeds", "100000"]))?;
     shell::run(program().args(["--mutation", "all"]))
