@@ -62,6 +62,19 @@ pub(super) fn remove_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
+/// Made before containerd is asked to start a container's program.
+const STARTING_FILE: &str = "starting";
+
+/// Notes that the program may run from here on. When its shim dies, containerd forgets that there was a task at all.
+pub(super) fn note_start(dir: &Path) -> io::Result<()> {
+    write(&dir.join(STARTING_FILE), b"", 0o600)
+}
+
+/// Whether the program may have run.
+pub(super) fn may_have_run(dir: &Path) -> bool {
+    dir.join(STARTING_FILE).exists()
+}
+
 pub(super) fn log_file(dir: &Path, id: &str) -> PathBuf {
     dir.join(format!("{id}-json.log"))
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::ContainerdRuntime;
+use super::data_root::may_have_run;
 use super::names::{container_id, record};
 use super::task::{Life, Seen};
 use crate::{HandleRecord, Identity, Operation, Recovered, RuntimeError};
@@ -22,8 +23,9 @@ impl ContainerdRuntime {
     pub(super) async fn find_container(&self, identity: &Identity) -> Result<Option<HandleRecord>, RuntimeError> {
         let seen = self.look(&container_id(identity)).await;
         let seen = seen.map_err(|failure| failure.into_error(Operation::Recover, identity.container_name()))?;
-        // One that did not get as far as its program is nothing to wait for.
-        let started = seen.filter(|seen| is_this_run(seen, identity) && seen.life != Life::Created);
+        // One that did not get as far as its program is nothing to wait for; where nobody knows, it counts as run.
+        let may_run = |seen: &Seen| seen.life != Life::Created || may_have_run(&self.data_root.dir(&seen.container.id));
+        let started = seen.filter(|seen| is_this_run(seen, identity) && may_run(seen));
         Ok(started.map(|_| record(identity)))
     }
 

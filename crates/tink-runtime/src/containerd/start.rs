@@ -12,6 +12,7 @@ use tink_containerd::types::Mount;
 use tonic::Code;
 
 use super::call::{Failure, FailureKind, LONG, SHORT, call};
+use super::data_root::note_start;
 use super::find::is_this_run;
 use super::image::{Unpacked, name};
 use super::lease::Lease;
@@ -112,11 +113,18 @@ impl ContainerdRuntime {
         };
         let request = self.leased(lease, CreateContainerRequest { container: Some(container) });
         call(SHORT, self.containers().create(request)).await?;
-        self.start_task(id, mounts, spec.tty, log_uri).await?;
+        self.start_task(id, &dir, mounts, spec.tty, log_uri).await?;
         Ok(())
     }
 
-    async fn start_task(&self, id: &str, rootfs: Vec<Mount>, tty: bool, log_uri: String) -> Result<(), Failure> {
+    async fn start_task(
+        &self,
+        id: &str,
+        dir: &Path,
+        rootfs: Vec<Mount>,
+        tty: bool,
+        log_uri: String,
+    ) -> Result<(), Fault> {
         let options = self
             .daemon
             .is_on_initramfs()
@@ -131,8 +139,10 @@ impl ContainerdRuntime {
             options,
         };
         call(LONG, self.tasks().create(self.request(create))).await?;
+        note_start(dir).map_err(|error| Fault::Ours(format!("cannot write to {}: {error}", dir.display())))?;
         let start = StartRequest { container_id: id.to_owned(), exec_id: String::new() };
-        call(LONG, self.tasks().start(self.request(start))).await.map(drop)
+        call(LONG, self.tasks().start(self.request(start))).await?;
+        Ok(())
     }
 
     /// The identity, and what `nerdctl` wants to know.

@@ -23,6 +23,7 @@ pub const ALL: &[Test] = table! {
     what_cannot_be_had_is_refused_by_name
     nothing_is_left_behind_but_the_last_failures
     a_failure_that_is_kept_is_gone_for_the_worker_and_makes_room
+    what_lost_its_shim_is_found_as_something_that_ran
     nerdctl_finds_its_labels_and_the_log
     an_image_is_pulled_with_a_password_and_run
     a_registry_that_is_down_is_transient_unless_the_image_is_here
@@ -284,5 +285,29 @@ async fn an_end_while_containerd_is_away_is_not_lost(bench: &Bench, site: &mut S
     };
     assert_eq!(status.cause, ExitCause::Code(7));
     assert_contiguous(&Tail::start(&later, &record, LogPosition::START).finish().await.stdout());
+    bench.remove(&record).await;
+}
+
+/// Whatever containerd remembers of it: an action that is not found is run again.
+async fn what_lost_its_shim_is_found_as_something_that_ran(bench: &Bench, _site: &mut Site<'_>) {
+    let spec = shell("echo up; sleep 1000");
+    let record = bench.start(&spec).await;
+    bench.tail(&record).line("up").await;
+    for process in std::fs::read_dir("/proc").expect("there is a /proc").flatten() {
+        let command = std::fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+        if command.contains("containerd-shim") && command.contains(&record.container) {
+            let pid = process.file_name().to_string_lossy().parse().ok().and_then(rustix::process::Pid::from_raw);
+            rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::KILL).expect("it is killed");
+        }
+    }
+    while within(bench.runtime.recover(&record)).await.expect("an answer") == Recovered::Running {
+        tokio::task::yield_now().await;
+    }
+    // Also when containerd has cleaned up behind the shim, and says that there never was a task.
+    for _ in 0..50 {
+        let found = within(bench.runtime.find(&spec.identity)).await.expect("an answer");
+        assert_eq!(found.as_ref(), Some(&record));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     bench.remove(&record).await;
 }
