@@ -72,10 +72,13 @@ struct Site<'r> {
     engine: tink_e2e::Engine,
     containerd: Containerd,
     images: [String; 2],
+    /// What is compared with Docker. It is in the names of the workflows, of which the older wires' action ids come: all
+    /// tests share one dockerd, where the same id is the same run.
+    compared: &'static str,
 }
 
 impl<'r> Site<'r> {
-    fn start(run: &'r TestRun) -> Result<Self> {
+    fn start(run: &'r TestRun, compared: &'static str) -> Result<Self> {
         let registry = Registry::launch(run).start()?;
         let plain = TestImage::busybox()?.directory("var", 0o755).layer().file(
             "probe",
@@ -93,7 +96,7 @@ impl<'r> Site<'r> {
             Ok(registry.push(name, "v1", &image.build()?)?.reference)
         };
         let images = [push("plain", plain)?, push("says", says)?];
-        Ok(Self { run, registry, engine: Dockerd::shared()?, containerd: Containerd::start(run)?, images })
+        Ok(Self { run, registry, engine: Dockerd::shared()?, containerd: Containerd::start(run)?, images, compared })
     }
 
     /// Runs the action and answers with what it saw.
@@ -115,7 +118,8 @@ impl<'r> Site<'r> {
         let work = Work { name: format!("{}-{runtime}", case.name.replace([' ', ','], "-")), runtime, own, tasks };
         if case.terminal { self.work_for_a_server_of_2023(&work) } else { self.work_alone(&work) }
             .with_context(|| format!("{}: {runtime}", case.name))?;
-        seen(&fs::read_to_string(format!("{own}/seen/seen"))?, own)
+        let saw = fs::read_to_string(format!("{own}/seen/seen"));
+        seen(&saw.with_context(|| format!("{}: what was seen under {runtime}", case.name))?, own)
     }
 }
 
@@ -140,11 +144,12 @@ impl Site<'_> {
 
     fn work_for_a_server_of_2023(&self, work: &Work<'_>) -> Result<()> {
         let mut stack = Stack::start_named(self.run, &work.name)?;
-        stack.create("probe", &work.tasks)?;
+        let workflow = format!("{}-beside-{}", work.name, self.compared);
+        stack.create(&workflow, &work.tasks)?;
         let launch = Process::binary("tink-worker")?.named(&work.name).args(["--id", "w", "--protocol", "2023"]);
         let launch = launch.args(["--grpc-server", stack.grpc()]).arg("--workflow-data-dir");
         let mut worker = self.at_engines(launch.arg(format!("{}/data", work.own)), work).start(self.run)?;
-        stack.wait_for_state("probe", "SUCCESS")?;
+        stack.wait_for_state(&workflow, "SUCCESS")?;
         worker.terminate(DEADLINE)?;
         stack.stop_server()
     }
@@ -178,6 +183,12 @@ fn seen(text: &str, own: &str) -> Result<Seen> {
             let signals = u64::from_str_radix(&value, 16).context("no set of signals")? & !(0b11 << 31);
             value = format!("{signals:x}");
         }
+        // Which terminal it is depends on how many there are on the machine; 88, hexadecimal, are the pseudoterminals'.
+        for of_terminals in ["/dev/pts/", "character special file 88:"] {
+            if let Some(rest) = value.strip_prefix(of_terminals) {
+                value = format!("{of_terminals}N{}", rest.trim_start_matches(|digit: char| digit.is_ascii_hexdigit()));
+            }
+        }
         // Of the mounts on one point, the last hides the others.
         if let Some(earlier) = seen.insert(name.to_owned(), value)
             && !name.starts_with("mount ")
@@ -190,7 +201,8 @@ fn seen(text: &str, own: &str) -> Result<Seen> {
 }
 
 /// Compares a runtime with Docker, by the table of what may differ.
-fn compare(site: &Site<'_>, runtime: &str, expected: &[Expected]) -> Result<()> {
+fn compare(run: &TestRun, runtime: &'static str, expected: &[Expected]) -> Result<()> {
+    let site = Site::start(run, runtime)?;
     let mut unexpected = Vec::new();
     let mut met = BTreeSet::new();
     for case in &CASES {
@@ -217,15 +229,13 @@ fn compare(site: &Site<'_>, runtime: &str, expected: &[Expected]) -> Result<()> 
 #[test]
 fn actions_see_the_same_under_docker_and_under_the_embedded_runtime() -> Result<()> {
     scenario("actions_see_the_same_under_docker_and_under_the_embedded_runtime", |run| {
-        compare(&Site::start(run)?, "embedded", EMBEDDED)
+        compare(run, "embedded", EMBEDDED)
     })
 }
 
 #[test]
 fn actions_see_the_same_under_docker_and_under_containerd() -> Result<()> {
-    scenario("actions_see_the_same_under_docker_and_under_containerd", |run| {
-        compare(&Site::start(run)?, "containerd", CONTAINERD)
-    })
+    scenario("actions_see_the_same_under_docker_and_under_containerd", |run| compare(run, "containerd", CONTAINERD))
 }
 
 #[test]
