@@ -18,6 +18,8 @@ use crate::statistics::{Samples, ratio};
 
 const ROUNDS: usize = 60;
 const DOCKER_ROUNDS: usize = 15;
+/// Set to anything, the peers are left out: for a profiler, which then sees the embedded runtime alone.
+const ALONE: &str = "TINK_BENCH_ALONE";
 const IMAGE: &str = "localhost/tink-bench:latest";
 /// Below the volume's target.
 const STAMP: &str = "/out/stamp";
@@ -45,9 +47,7 @@ pub fn run() -> Result<()> {
     std::fs::create_dir(&out).context("failed to make a directory")?;
     let archive_path = run.scratch().join("image.tar");
     let image = archive(&archive_path)?;
-    let dockerd = Dockerd::start(&run)?;
-    dockerd.run(&run, ["load", "--input", text(&archive_path)?])?;
-    let bundle = bundle(&run, &out)?;
+    let peers = if std::env::var_os(ALONE).is_none() { Some(Peers::start(&run, &archive_path, &out)?) } else { None };
     let threads = tokio::runtime::Runtime::new().context("failed to start")?;
     let runtime = EmbeddedRuntime::open(&Options::new(run.scratch().join("state")))?;
     threads.block_on(runtime.import(&archive_path, None, &Progress::new()))?;
@@ -57,16 +57,30 @@ pub fn run() -> Result<()> {
     for round in 0..ROUNDS {
         let spec = spec(&image, &out, round)?;
         threads.block_on(embedded_once(&runtime, &spec, &out, &mut embedded, &mut remove))?;
-        command_once(runc_command(&bundle, round)?, &out, &mut runc)?;
+        let Some(peers) = &peers else { continue };
+        command_once(runc_command(&peers.bundle, round)?, &out, &mut runc)?;
         if round % (ROUNDS / DOCKER_ROUNDS) == 0 {
             let mut command = Command::new(system_program("docker")?);
             let volume = format!("{}:/out", text(&out)?);
-            command.args(["--host", &dockerd.host(), "run", "--privileged", "--network", "host", "--volume", &volume]);
+            command.args([
+                "--host",
+                &peers.dockerd.host(),
+                "run",
+                "--privileged",
+                "--network",
+                "host",
+                "--volume",
+                &volume,
+            ]);
             command.arg(IMAGE).args(inside::stamp(STAMP));
             command_once(command, &out, &mut docker)?;
         }
     }
     for (what, of) in [("to the first instruction", 0), ("to the exit", 1)] {
+        if peers.is_none() {
+            println!("{what}: embedded {}", embedded.of(of).summary());
+            continue;
+        }
         let [mut ours, mut low, mut high] = [&embedded, &runc, &docker].map(|times| times.of(of));
         println!("{what}:");
         println!("  embedded    {}", ours.summary());
@@ -81,6 +95,20 @@ pub fn run() -> Result<()> {
     }
     println!("removing it (embedded): {}", remove.summary());
     Ok(())
+}
+
+/// What the embedded runtime is measured against.
+struct Peers {
+    dockerd: Dockerd,
+    bundle: PathBuf,
+}
+
+impl Peers {
+    fn start(run: &TestRun, archive: &Path, out: &Path) -> Result<Self> {
+        let dockerd = Dockerd::start(run)?;
+        dockerd.run(run, ["load", "--input", text(archive)?])?;
+        Ok(Self { dockerd, bundle: bundle(run, out)? })
+    }
 }
 
 impl Times {

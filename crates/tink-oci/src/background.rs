@@ -1,5 +1,7 @@
 //! Processes that outlive whoever starts them: the shim, and those of other crates that serve a container.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use rustix::process::{chdir, setsid};
 
 use crate::cgroup;
@@ -36,15 +38,25 @@ pub fn go_to_background() -> std::io::Result<Side> {
 
 /// Closes what the launcher's parents left open: the container must not inherit it, and we must not keep it in use.
 pub(crate) fn close_stray_descriptors() {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
-    let open: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for fd in open.into_iter().filter(|fd| *fd > 2) {
+    for fd in open_descriptors().into_iter().filter(|fd| *fd > 2) {
         // Ours are all marked close-on-exec from their making; a stray one is not.
         let Ok(info) = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")) else { continue };
         if !is_close_on_exec(&info) {
             let _ = nix::unistd::close(fd);
         }
     }
+}
+
+/// Closes everything but the three streams and `kept`.
+pub(crate) fn close_all_but(kept: BorrowedFd<'_>) {
+    for fd in open_descriptors().into_iter().filter(|fd| *fd > 2 && *fd != kept.as_raw_fd()) {
+        let _ = nix::unistd::close(fd);
+    }
+}
+
+fn open_descriptors() -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Reads the `flags:` line of a descriptor's `fdinfo`: octal, with `O_CLOEXEC` in it.

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use crate::capabilities::log_missing_once;
 use crate::claim::Claim;
 use crate::failure::StartFailure;
+use crate::forker;
 use crate::handshake::Message;
 use crate::process::ProcessId;
 use crate::record::Record;
@@ -75,24 +76,38 @@ impl Claim {
         let log =
             File::options().create(true).append(true).mode(0o600).open(dir.join(SHIM_LOG_FILE)).map_err(spawning)?;
         // The sign of life goes on from us to the shim: at no time does the container look as if there were none.
-        let lock = self.hand_on().map_or_else(Stdio::null, Stdio::from);
-        let mut starter = Command::new("/proc/self/exe")
-            .arg0(SHIM_NAME)
-            .arg(LAUNCH_ARGUMENT)
-            .arg(&dir)
-            .env_clear()
-            .envs(tink_failpoint::inherited())
-            .current_dir("/")
-            .stdin(lock)
-            .stdout(write)
-            .stderr(log)
-            .spawn()
-            .map_err(spawning)?;
+        let lock = match self.hand_on() {
+            Some(lock) => lock,
+            None => File::open("/dev/null").map_err(spawning)?,
+        };
+        let mut starter = None;
+        if forker::order(&dir, lock.as_fd(), write.as_fd(), log.as_fd()) {
+            drop((lock, write, log));
+        } else {
+            starter = Some(start_again(&dir, lock, write, log).map_err(spawning)?);
+        }
         let answer = Answers::new(read).outcome(&dir);
-        // It only forks the shim and ends; the shim is no child of ours.
-        starter.wait().map_err(spawning)?;
+        if let Some(mut starter) = starter {
+            // It only forks the shim and ends; the shim is no child of ours.
+            starter.wait().map_err(spawning)?;
+        }
         answer
     }
+}
+
+/// Starts our own binary again as the shim.
+fn start_again(dir: &Path, lock: File, launcher: OwnedFd, log: File) -> std::io::Result<Child> {
+    Command::new("/proc/self/exe")
+        .arg0(SHIM_NAME)
+        .arg(LAUNCH_ARGUMENT)
+        .arg(dir)
+        .env_clear()
+        .envs(tink_failpoint::inherited())
+        .current_dir("/")
+        .stdin(lock)
+        .stdout(launcher)
+        .stderr(log)
+        .spawn()
 }
 
 /// The shim's answers, with a deadline.
@@ -101,7 +116,7 @@ struct Answers {
 }
 
 impl Answers {
-    fn new(pipe: std::os::fd::OwnedFd) -> Self {
+    fn new(pipe: OwnedFd) -> Self {
         Self { pipe: BufReader::new(File::from(pipe)) }
     }
 
@@ -117,6 +132,8 @@ impl Answers {
                         .ok_or_else(|| LaunchError::Silent { dir: dir.to_owned(), log: last_words(dir) });
                 }
                 Err(source) => {
+                    // What it was ordered must not come later.
+                    forker::end_forker();
                     // The half-built container dies with its shim.
                     let _ = shim.map(|shim| shim.signal(Signal::KILL));
                     return may_have_run(dir).ok_or(LaunchError::Handshake { dir: dir.to_owned(), source });

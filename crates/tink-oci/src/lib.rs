@@ -1,7 +1,7 @@
 //! The embedded container runtime: starts a program in a root file system made of layer directories, with no engine beside it.
 //!
-//! The calling process never forks. It starts its own binary again as the *shim*: a single-threaded process in a session of
-//! its own that builds the container, owns it, writes its log and its exit into the container's state directory, and so
+//! The calling process, once it has threads, never forks. It starts its own binary again as the *shim*, or has its forker
+//! ([`start_forker`]) become one, which is quicker: a single-threaded process in a session of its own that builds the container, owns it, writes its log and its exit into the container's state directory, and so
 //! outlives the caller. Whoever comes later finds the container again by its [`Record`] (or by its directory alone).
 //!
 //! A program that uses this crate hands over first thing in `main`, before any thread starts:
@@ -41,6 +41,7 @@ mod exec;
 mod exit;
 mod failure;
 mod first;
+mod forker;
 mod handshake;
 mod launch;
 mod log;
@@ -67,6 +68,7 @@ pub use exec::{ExecError, ExecRequest, exec_command};
 pub use exit::{ExitStatus, LogTotals, Outcome};
 pub use failure::{Cause, FailureKind, StartFailure};
 pub use first::keep_if_first_process;
+pub use forker::{end_forker, start_forker};
 pub use launch::{LaunchError, launch, launch_blocking};
 pub use log::{LineEnd, LogError, LogItem, LogLine, LogReader, Stream};
 pub use loop_device::LoopDevice;

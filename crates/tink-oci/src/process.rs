@@ -71,7 +71,7 @@ pub(crate) fn has_ended(handle: &OwnedFd) -> bool {
 }
 
 /// Field `number` (counted from 1, as in proc(5)) of a `/proc/<pid>/stat` line, for fields after the program's name.
-fn stat_field(stat: &str, number: usize) -> Option<u64> {
+pub(crate) fn stat_field(stat: &str, number: usize) -> Option<u64> {
     // The name stands in parentheses and may itself hold spaces and parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()

@@ -1,12 +1,11 @@
-//! The three things that need `unsafe`: forking, giving signals their default action back, and waiting for a descriptor
-//! in the async runtime.
+//! What needs `unsafe`: forking, setting what signals do, and waiting for a descriptor in the async runtime.
 
 #![expect(unsafe_code, reason = "these have no safe wrapper; each block says why it is sound here")]
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::libc;
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::unistd::{ForkResult, fork as nix_fork};
 use rustix::process::Pid;
 use tokio::io::Interest;
@@ -86,6 +85,22 @@ pub(crate) fn default_signals() -> std::io::Result<()> {
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     SigSet::empty().thread_set_mask()?;
+    Ok(())
+}
+
+/// Has the kernel reap the calling process's children: nobody asks how they ended.
+pub(crate) fn disown_children() -> std::io::Result<()> {
+    set_child_action(SigHandler::SigIgn)
+}
+
+/// Undoes [`disown_children`], which a forked process inherits.
+pub(crate) fn own_children() -> std::io::Result<()> {
+    set_child_action(SigHandler::SigDfl)
+}
+
+fn set_child_action(handler: SigHandler) -> std::io::Result<()> {
+    // SAFETY: neither of the two installs code of ours that could interrupt anything.
+    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, handler) }?;
     Ok(())
 }
 

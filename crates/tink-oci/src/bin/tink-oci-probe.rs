@@ -3,15 +3,20 @@
 //! `tink-oci-probe launch SPEC.json` prints the record; `tink-oci-probe exec DIR [-t] PROGRAM…` runs a program;
 //! `tink-oci-probe noise SPEC.json COUNT` launches COUNT containers like SPEC beside threads that allocate all the time, `tink-oci-probe bench SPEC.json COUNT` without such threads; both print the times.
 //! `tink-oci-probe zombies SPEC.json COUNT` does the latter, and then nothing dead may be left in the PID namespace.
+//! `tink-oci-probe bereaved SPEC.json COUNT` does the same, and each time the forker there is by then is killed.
+//!
+//! With [`WITHOUT_FORKER`] in the environment it starts its shims as a program without a forker does.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tink_oci::{
-    ExecRequest, Spec, Status, exec_command, keep_if_first_process, launch_blocking, remove, shim_main_if_asked,
-    status, wait,
+    ExecRequest, Record, Spec, Status, exec_command, keep_if_first_process, launch_blocking, remove,
+    shim_main_if_asked, start_forker, status, wait,
 };
+
+const WITHOUT_FORKER: &str = "TINK_OCI_PROBE_WITHOUT_FORKER";
 
 fn main() -> ExitCode {
     if let Some(code) = shim_main_if_asked() {
@@ -22,14 +27,21 @@ fn main() -> ExitCode {
     }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    if words.first() != Some(&"exec")
+        && std::env::var_os(WITHOUT_FORKER).is_none()
+        && let Some(code) = start_forker()
+    {
+        return code;
+    }
     let result = match words.as_slice() {
         ["launch", spec] => launch(Path::new(spec)),
         ["exec", dir, "-t", program @ ..] => exec(Path::new(dir), program, true),
         ["exec", dir, program @ ..] => exec(Path::new(dir), program, false),
-        ["noise", spec, count] => noise(Path::new(spec), count, 4),
-        ["bench", spec, count] => noise(Path::new(spec), count, 0),
-        ["zombies", spec, count] => noise(Path::new(spec), count, 0).and_then(|_| zombies()),
-        _ => Err("usage: tink-oci-probe launch|exec|noise|bench …".to_owned()),
+        ["noise", spec, count] => noise(Path::new(spec), count, 4, |_| {}),
+        ["bench", spec, count] => noise(Path::new(spec), count, 0, |_| {}),
+        ["zombies", spec, count] => noise(Path::new(spec), count, 0, |_| {}).and_then(|_| zombies()),
+        ["bereaved", spec, count] => noise(Path::new(spec), count, 0, kill_forker),
+        _ => Err("usage: tink-oci-probe launch|exec|noise|bench|zombies|bereaved …".to_owned()),
     };
     match result {
         Ok(code) => code,
@@ -80,12 +92,23 @@ fn zombies() -> Result<ExitCode, String> {
     }
 }
 
+/// Kills the shim's parent if that is a forker.
+fn kill_forker(record: &Record) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", record.shim.pid)).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).and_then(|pid| pid.trim().parse().ok());
+    let Some(parent) = parent.and_then(rustix::process::Pid::from_raw) else { return };
+    let name = std::fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
+    if name.trim() == "tink-forker" {
+        let _ = rustix::process::kill_process(parent, rustix::process::Signal::KILL);
+    }
+}
+
 fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 /// Every container must start, end with 0 and be removed, whatever the other threads hold locked meanwhile.
-fn noise(spec: &Path, count: &str, threads: usize) -> Result<ExitCode, String> {
+fn noise(spec: &Path, count: &str, threads: usize, started: impl Fn(&Record)) -> Result<ExitCode, String> {
     static DONE: AtomicBool = AtomicBool::new(false);
     let base = read(spec)?;
     let count: u32 = count.parse().map_err(|_| "COUNT is a number".to_owned())?;
@@ -106,10 +129,11 @@ fn noise(spec: &Path, count: &str, threads: usize) -> Result<ExitCode, String> {
         let dir: PathBuf = base.dir.with_extension(number.to_string());
         let spec = Spec { id: format!("{}-{number}", base.id), dir: dir.clone(), ..base.clone() };
         runtime.block_on(async {
-            let started = std::time::Instant::now();
+            let begun = std::time::Instant::now();
             let record = tink_oci::launch(spec).await.map_err(|error| format!("{number}: {error}"))?;
+            started(&record);
             let exit = wait(&dir).await.map_err(|error| format!("{number}: {error}"))?;
-            times.push(started.elapsed());
+            times.push(begun.elapsed());
             if exit.code() != 0 || !matches!(status(&dir), Ok(Status::Exited(_))) {
                 return Err(format!("{number}: {exit:?} of {record:?}"));
             }
@@ -121,7 +145,8 @@ fn noise(spec: &Path, count: &str, threads: usize) -> Result<ExitCode, String> {
     let (first, median, last) = (ms(0), ms(times.len() / 2), ms(times.len().saturating_sub(1)));
     println!("{count} containers, start to exit: median {median:.2} ms, {first:.2} to {last:.2} ms");
     let open_after = open_files();
-    if open_before != open_after {
+    // Fewer where the forker was killed: the way to it was closed.
+    if open_after > open_before {
         return Err(format!("{open_before} descriptors before, {open_after} after"));
     }
     DONE.store(true, Ordering::Relaxed);

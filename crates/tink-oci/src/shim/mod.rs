@@ -6,7 +6,7 @@
 //!    └── shim id, record or failure ─────┘
 //! ```
 //!
-//! The starter ends so that the shim is no child of the launcher: nothing changes for it when the launcher ends. Only a
+//! A launcher with a forker (`crate::forker`) has that fork the shim instead. The starter ends so that the shim is no child of the launcher: nothing changes for it when the launcher ends. Only a
 //! single-threaded process may fork and run code; that is why there is a shim at all, and why it uses no async runtime.
 
 mod child;
@@ -21,6 +21,8 @@ mod supervise;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
+
+pub(crate) use owner::own;
 
 /// The shim's name for itself (`argv[0]`), by which it knows that it is one.
 pub(crate) const SHIM_NAME: &str = "tink-shim";

@@ -32,7 +32,16 @@ pub(super) fn start(dir: &Path) -> ExitCode {
     let forked = OneThread::check().and_then(|alone| Ok((sys::fork(&alone)?, alone)));
     match forked {
         Ok((Forked::Parent(_), _)) => ExitCode::SUCCESS,
-        Ok((Forked::Child, alone)) => run(dir, &alone),
+        Ok((Forked::Child, alone)) => match take_streams() {
+            Ok((lock, launcher)) => {
+                close_stray_descriptors();
+                own(dir, lock, launcher, &alone)
+            }
+            Err(error) => {
+                note(&format!("failed to take over the launcher's streams: {error}"));
+                ExitCode::FAILURE
+            }
+        },
         Err(error) => {
             note(&format!("failed to fork: {error}"));
             ExitCode::FAILURE
@@ -47,17 +56,12 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{} {text}", boot::now());
 }
 
-fn run(dir: &Path, alone: &OneThread) -> ExitCode {
-    let mut launcher = match take_stdout() {
-        Ok(launcher) => launcher,
-        Err(error) => {
-            note(&format!("failed to set up the handshake: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
+/// Starts the container of a state directory and owns it to its end. `lock` is the directory's, `launcher` the way to whoever
+/// waits for the container's start.
+pub(crate) fn own(dir: &Path, lock: File, mut launcher: File, alone: &OneThread) -> ExitCode {
     let (started_at, started_ms) = (boot::now(), boot::uptime_ms());
     let ending = |outcome, unkillable| Ending { outcome, unkillable, started_at, started_ms };
-    let mut owner = match Owner::prepare(dir, &mut launcher) {
+    let mut owner = match Owner::prepare(dir, lock, &mut launcher) {
         Ok(owner) => owner,
         Err(failure) => {
             note(&format!("{failure}"));
@@ -127,13 +131,11 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    fn prepare(dir: &Path, launcher: &mut File) -> Result<Self, StartFailure> {
+    fn prepare(dir: &Path, lock: File, launcher: &mut File) -> Result<Self, StartFailure> {
         setsid().doing(|| "start a session".to_owned())?;
         chdir("/").doing(|| "enter /".to_owned())?;
-        let lock = take_lock().doing(|| "take the lock of the state directory".to_owned())?;
         let own_id = ProcessId::of(getpid().as_raw_nonzero().get()).doing(|| "read the own start time".to_owned())?;
         Message::Shim(own_id).send(launcher);
-        close_stray_descriptors();
         set_child_subreaper(Some(getpid())).doing(|| "adopt the container's orphans".to_owned())?;
         // All blocked: those we care for come through the descriptor, none may end us.
         SigSet::all().thread_block().doing(|| "block signals".to_owned())?;
@@ -159,19 +161,15 @@ impl Owner {
     }
 }
 
-/// Takes the handshake's pipe from the standard output, which is nothing from now on.
-fn take_stdout() -> std::io::Result<File> {
-    let pipe: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
-    dup2_stdout(&File::options().write(true).open("/dev/null")?)?;
-    Ok(File::from(pipe))
-}
-
-/// Takes the lock of the state directory from the standard input, which is nothing from now on. The launcher holds it, too,
-/// until we are up.
-fn take_lock() -> std::io::Result<File> {
+/// Takes the lock of the state directory from the standard input, which the launcher holds, too, until we are up, and the
+/// handshake's pipe from the standard output. Both are nothing from now on.
+fn take_streams() -> std::io::Result<(File, File)> {
     let lock: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-    dup2_stdin(&File::open("/dev/null")?)?;
-    Ok(File::from(lock))
+    let launcher: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    Ok((File::from(lock), File::from(launcher)))
 }
 
 /// The image store drops no layer under such a lock, whoever asks it to and whether or not a worker lives.

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tink_oci::{ExecError, ExecRequest, PidNamespace, exec_command, wait};
 
 use crate::support::{Mounted, Trial, host_shell, leftovers, probe};
@@ -78,9 +79,13 @@ async fn gated(pid: PidNamespace) -> (Trial, std::path::PathBuf) {
 
 /// A further program, in a process group of its own, whose output is a pipe of the test's.
 fn spawn(trial: &Trial, words: &[&str]) -> Child {
+    spawn_into(trial, words, Stdio::piped())
+}
+
+fn spawn_into(trial: &Trial, words: &[&str], stdout: Stdio) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tink-oci-probe"));
     command.arg("exec").arg(trial.dir()).args(words);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn().unwrap()
+    command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).process_group(0).spawn().unwrap()
 }
 
 /// Waits for a program that says so when it is in.
@@ -93,11 +98,15 @@ fn is_in(child: &mut Child) {
 #[tokio::test]
 async fn a_container_ends_though_nobody_reads_what_a_further_program_prints() {
     let (trial, gate) = gated(PidNamespace::Private).await;
-    let mut child = spawn(&trial, &["-t", "sh", "-c", "while :; do echo and so on; done"]);
-    let output = child.stdout.take().unwrap();
-    while rustix::io::ioctl_fionread(&output).unwrap() < 60_000 {
+    let (output, full) = std::io::pipe().unwrap();
+    let into = full.try_clone().unwrap().into();
+    let mut child = spawn_into(&trial, &["-t", "sh", "-c", "while :; do echo and so on; done"], into);
+    // How many bytes fill it depends on how they are written; the kernel knows.
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    while poll(&mut [PollFd::new(&full, PollFlags::OUT)], Some(&now)).unwrap() > 0 {
         tokio::task::yield_now().await;
     }
+    drop(full);
     std::fs::write(gate, "go\n").unwrap();
     assert_eq!(wait(trial.dir()).await.unwrap().code(), 5);
     drop(output);

@@ -6,6 +6,7 @@ mod bare;
 mod entering;
 mod failing;
 mod first;
+mod forker;
 mod life;
 mod noise;
 mod output;

@@ -209,7 +209,13 @@ pub fn leftovers(id: &str, base: &Path) -> Vec<String> {
 
 /// Runs the launcher.
 pub fn probe(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tink-oci-probe")).args(args).output().unwrap()
+    probe_with(args, &[])
+}
+
+/// The same with something in its environment.
+pub fn probe_with(args: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tink-oci-probe"));
+    command.args(args).envs(environment.iter().copied()).output().unwrap()
 }
 
 /// Runs a script on the host, with busybox's programs where the container would have them; gives what it printed.
