@@ -31,12 +31,13 @@ struct Times {
     exit: Samples,
 }
 
-/// The image of this very program, as an archive.
+/// The image of the trivial action, as an archive.
 pub fn archive(to: &Path) -> Result<ImageRef> {
     let name = ImageRef::parse(IMAGE).context("failed to name the image")?;
-    let own = Path::new("/proc/self/exe");
+    let dir = tempfile::tempdir().context("failed to make a directory")?;
+    let program = inside::program(dir.path())?;
     let mut image = ImageBuilder::new();
-    let built = image.file("bench", own, 0o755).entrypoint(["/bench"]).cmd(["none"]).write_archive(to, &name);
+    let built = image.file("trivial", &program, 0o755).entrypoint(["/trivial"]).write_archive(to, &name);
     built.context("failed to make the image")?;
     Ok(name)
 }
@@ -72,7 +73,7 @@ pub fn run() -> Result<()> {
                 "--volume",
                 &volume,
             ]);
-            command.arg(IMAGE).args(inside::stamp(STAMP));
+            command.arg(IMAGE).arg(STAMP);
             command_once(command, &out, &mut docker)?;
         }
     }
@@ -128,7 +129,7 @@ fn spec(image: &ImageRef, out: &Path, round: usize) -> Result<ContainerSpec> {
             purpose: Purpose::Action,
         },
         image: image.clone(),
-        command: inside::stamp(STAMP).to_vec(),
+        command: vec![STAMP.to_owned()],
         environment: Vec::new(),
         volumes: vec![format!("{}:/out", text(out)?)],
         pid: String::new(),
@@ -171,14 +172,13 @@ fn command_once(mut command: Command, out: &Path, times: &mut Times) -> Result<(
 fn bundle(run: &TestRun, out: &Path) -> Result<PathBuf> {
     let bundle = run.scratch().join("bundle");
     std::fs::create_dir_all(bundle.join("rootfs")).context("failed to make a bundle")?;
-    std::fs::copy("/proc/self/exe", bundle.join("rootfs/bench")).context("failed to fill a bundle")?;
+    inside::program(&bundle.join("rootfs"))?;
     let made = Command::new(system_program("runc")?).arg("spec").current_dir(&bundle).status();
     ensure!(made.context("failed to run runc")?.success(), "runc spec failed");
     let path = bundle.join("config.json");
     let mut spec: Value = serde_json::from_slice(&std::fs::read(&path).context("runc spec wrote nothing")?)?;
-    let command = inside::stamp(STAMP);
     spec["process"]["terminal"] = json!(false);
-    spec["process"]["args"] = json!(["/bench", command[0], command[1], command[2]]);
+    spec["process"]["args"] = json!(["/trivial", STAMP]);
     spec["root"]["readonly"] = json!(false);
     if let Some(namespaces) = spec["linux"]["namespaces"].as_array_mut() {
         namespaces.retain(|one| one["type"] != "network");

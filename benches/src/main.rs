@@ -32,8 +32,11 @@ const ALL: [Benchmark; 6] = [
 ];
 
 fn main() -> ExitCode {
-    // This program is also what runs in its containers, and what starts them.
-    if let Some(code) = inside::main_if_asked().or_else(tink_runtime::helper_main_if_asked) {
+    // This program is also what starts the containers.
+    if let Some(code) = tink_runtime::helper_main_if_asked() {
+        return code;
+    }
+    if let Some(code) = tink_runtime::start_forker() {
         return code;
     }
     match pull::main_if_asked().unwrap_or_else(run) {

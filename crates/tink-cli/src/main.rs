@@ -33,6 +33,11 @@ fn main() -> ExitCode {
     if let Some(code) = tink_runtime::keep_if_first_process() {
         return code;
     }
+    if matches!(cli.command, Command::Run(_) | Command::Up(_))
+        && let Some(code) = tink_runtime::start_forker()
+    {
+        return code;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

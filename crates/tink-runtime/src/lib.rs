@@ -37,4 +37,4 @@ pub use runtime::{ExitCause, ExitStatus, HandleRecord, PullOutcome, Recovered, R
 pub use select::{Options, RuntimeChoice, SelectError, Selected, UnknownRuntime, select};
 pub use spec::{ContainerSpec, Identity, Purpose};
 pub use tink_image::Secret;
-pub use tink_oci::keep_if_first_process;
+pub use tink_oci::{keep_if_first_process, start_forker};

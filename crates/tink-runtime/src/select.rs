@@ -36,6 +36,12 @@ pub enum RuntimeChoice {
 impl RuntimeChoice {
     /// Every choice, for help texts.
     pub const ALL: [Self; 4] = [Self::Auto, Self::Docker, Self::Containerd, Self::Embedded];
+
+    /// Whether it may come to the embedded runtime.
+    #[must_use]
+    pub fn may_be_embedded(self) -> bool {
+        matches!(self, Self::Auto | Self::Embedded)
+    }
 }
 
 impl fmt::Display for RuntimeChoice {
@@ -152,6 +158,10 @@ pub async fn select(choice: RuntimeChoice, options: &Options) -> Result<Selected
             },
         },
     };
+    if selected.runtime.name() != "embedded" {
+        // Nothing will be launched from here.
+        tink_oci::end_forker();
+    }
     tracing::info!(runtime = selected.runtime.name(), why = selected.why, "runtime chosen");
     Ok(selected)
 }

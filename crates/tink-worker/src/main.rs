@@ -54,6 +54,12 @@ fn main() -> ExitCode {
             "tink-worker: the proxies cannot be put into the environment, and images are pulled without: {error}"
         );
     }
+    // Still one thread: what becomes the shims of containers quickly.
+    if config.runtime.may_be_embedded()
+        && let Some(code) = tink_runtime::start_forker()
+    {
+        return code;
+    }
     let syslog = config.syslog_host.as_deref().map(|host| Syslog::start(host, config.syslog_port, &config.id));
     let (syslog, no_syslog) = match syslog.transpose() {
         Ok(syslog) => (syslog, None),
