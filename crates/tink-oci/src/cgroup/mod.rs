@@ -24,7 +24,11 @@ const PARENT: &str = "tink";
 
 /// The container's cgroup in each hierarchy, whether or not it exists.
 pub(crate) fn paths(hierarchies: &[Hierarchy], id: &str) -> Vec<PathBuf> {
-    hierarchies.iter().map(|hierarchy| hierarchy.mount.join(PARENT).join(id)).collect()
+    paths_in(hierarchies.iter(), id).collect()
+}
+
+fn paths_in<'a>(hierarchies: impl Iterator<Item = &'a Hierarchy>, id: &str) -> impl Iterator<Item = PathBuf> {
+    hierarchies.map(move |hierarchy| hierarchy.mount.join(PARENT).join(id))
 }
 
 /// Makes the container's cgroups. A hierarchy that cannot be used is left out and named in the second list.
@@ -77,12 +81,34 @@ fn make_dir(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Moves the calling process into each of the cgroups that it is not in; `failed` hears of those that do not take it.
+/// The hierarchies of the machine, and the container's place in them.
+pub(crate) struct Cgroups {
+    pub(crate) hierarchies: Vec<Hierarchy>,
+    /// One directory a hierarchy, of those that can be used.
+    pub(crate) own: Vec<PathBuf>,
+    /// The one that a process can be born into: that of version 2.
+    pub(crate) birthplace: Option<PathBuf>,
+}
+
+impl Cgroups {
+    /// Makes them for the container `id`; `left_out` hears of hierarchies that cannot be used.
+    pub(crate) fn make(hierarchies: Vec<Hierarchy>, id: &str, left_out: impl Fn(&str)) -> Self {
+        let (own, unusable) = create(&hierarchies, id);
+        unusable.iter().for_each(|reason| left_out(reason));
+        let unified = hierarchies.iter().filter(|hierarchy| hierarchy.version == Version::V2);
+        let places: Vec<PathBuf> = paths_in(unified, id).filter(|path| own.contains(path)).collect();
+        let birthplace = places.into_iter().find(|path| path.join("cgroup.type").exists());
+        Self { hierarchies, own, birthplace }
+    }
+}
+
+/// Moves the calling process into each of the cgroups that it is not in; `failed` hears of those that do not take it. It may
+/// have been born in `birthplace`.
 ///
 /// Nothing depends on a single one: version 1's `cpu` takes no process of real-time priority, for one.
-pub(crate) fn join_all(paths: &[PathBuf], failed: impl Fn(&Path, std::io::Error)) {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let missing: Vec<&PathBuf> = paths.iter().filter(|path| !is_born_in(path, &own)).collect();
+pub(crate) fn join_all(paths: &[PathBuf], birthplace: Option<&Path>, failed: impl Fn(&Path, std::io::Error)) {
+    let born_in = birthplace.filter(|path| is_in(path));
+    let missing: Vec<&PathBuf> = paths.iter().filter(|path| born_in != Some(path.as_path())).collect();
     if missing.is_empty() {
         return;
     }
@@ -95,17 +121,16 @@ pub(crate) fn join_all(paths: &[PathBuf], failed: impl Fn(&Path, std::io::Error)
 }
 
 /// Whether the calling process is in this cgroup, of version 2, already.
-fn is_born_in(path: &Path, own: &str) -> bool {
+fn is_in(path: &Path) -> bool {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let unified = own.lines().find_map(|line| line.strip_prefix("0::"));
     // Only the end is compared: the hierarchy may be mounted from within, and no two cgroups of ours have one name.
-    path.join("cgroup.type").exists()
-        && unified.is_some_and(|own| path.ends_with(own.trim_start_matches('/')) && own.len() > 1)
+    unified.is_some_and(|own| path.ends_with(own.trim_start_matches('/')) && own.len() > 1)
 }
 
-/// The cgroup among these that a process can be born into, opened for that.
-pub(crate) fn birthplace(paths: &[PathBuf]) -> Option<OwnedFd> {
-    let unified = paths.iter().find(|path| path.join("cgroup.type").exists())?;
-    rustix::fs::open(unified, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+/// Opens a cgroup for a process to be born into.
+pub(crate) fn open(path: &Path) -> Option<OwnedFd> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 /// Moves the calling process into a cgroup.

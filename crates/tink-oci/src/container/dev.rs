@@ -37,18 +37,18 @@ pub(super) fn fill(root: &Root) -> Result<(), StartFailure> {
     while let Some(dir) = todo.pop() {
         let parent = root.locate(&dir, Missing::Refuse).doing(|| format!("open {}", dir.display()))?;
         // A directory that went away meanwhile has no devices any more.
+        let is_top = dir == Path::new("/dev");
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if NOT_COPIED.iter().any(|name| path == Path::new("/dev").join(name)) {
+            if is_top && NOT_COPIED.iter().any(|name| entry.file_name() == *name) {
                 continue;
             }
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() {
                 mkdirat(&parent, entry.file_name(), Mode::from_raw_mode(0o755))
-                    .doing(|| format!("make the directory {}", path.display()))?;
-                todo.push(path);
+                    .doing(|| format!("make the directory {}", entry.path().display()))?;
+                todo.push(entry.path());
             } else if kind.is_block_device() || kind.is_char_device() {
-                copy_node(&entry, &parent).doing(|| format!("make the device {}", path.display()))?;
+                copy_node(&entry, &parent).doing(|| format!("make the device {}", entry.path().display()))?;
             }
         }
     }

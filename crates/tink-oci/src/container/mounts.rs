@@ -57,10 +57,10 @@ enum Planned<'a> {
 }
 
 /// Mounts the standard file systems and the volumes, those nearer to the root first, so that none hides another.
-pub(super) fn mount_all(spec: &Spec, root: &Root) -> Result<(), StartFailure> {
+pub(super) fn mount_all(spec: &Spec, hierarchies: &[cgroup::Hierarchy], root: &Root) -> Result<(), StartFailure> {
     for planned in plan(&spec.volumes) {
         match planned {
-            Planned::Standard(standard) => mount_standard(standard, root)?,
+            Planned::Standard(standard) => mount_standard(standard, hierarchies, root)?,
             Planned::Volume(volume) => binds::mount_volume(volume, spec.stand_ins.as_deref(), root)?,
         }
     }
@@ -104,10 +104,10 @@ pub(super) fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-fn mount_standard(standard: &Standard, root: &Root) -> Result<(), StartFailure> {
+fn mount_standard(standard: &Standard, hierarchies: &[cgroup::Hierarchy], root: &Root) -> Result<(), StartFailure> {
     let what = || format!("mount {} on {}", standard.kind, standard.target);
     if standard.kind == "cgroup" {
-        return mount_cgroups(root);
+        return mount_cgroups(hierarchies, root);
     }
     let target = root.locate(standard.target.as_ref(), Missing::Directory).doing(what)?;
     match mount(standard.kind, mount_point(&target), standard.kind, standard.flags, standard.options) {
@@ -121,9 +121,8 @@ fn mount_standard(standard: &Standard, root: &Root) -> Result<(), StartFailure> 
 /// The cgroup hierarchies as the host has them, seen from the container's own cgroup namespace, writable.
 ///
 /// For show: nothing of Tinkerbell's needs them, so a hierarchy that cannot be mounted is left out.
-fn mount_cgroups(root: &Root) -> Result<(), StartFailure> {
+fn mount_cgroups(hierarchies: &[cgroup::Hierarchy], root: &Root) -> Result<(), StartFailure> {
     let what = || format!("mount the cgroups on {CGROUP}");
-    let hierarchies = cgroup::discover().doing(what)?;
     let Some(first) = hierarchies.first() else { return Ok(()) };
     let on_its_own = hierarchies.len() == 1 && first.mount == Path::new(CGROUP);
     let target = match root.locate(CGROUP.as_ref(), Missing::Refuse) {
@@ -136,7 +135,7 @@ fn mount_cgroups(root: &Root) -> Result<(), StartFailure> {
         return Ok(());
     }
     mount("tmpfs", mount_point(&target), "tmpfs", PLAIN, Some(c"mode=755")).doing(what)?;
-    for hierarchy in &hierarchies {
+    for hierarchy in hierarchies {
         let Some(name) = hierarchy.mount.file_name() else { continue };
         let path = Path::new(CGROUP).join(name);
         let target = root.locate(&path, Missing::Directory).doing(what)?;

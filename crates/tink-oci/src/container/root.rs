@@ -140,8 +140,13 @@ impl Root {
 
     /// Writes a file, made where missing, links followed.
     pub(crate) fn write(&self, path: &Path, text: &str) -> std::io::Result<()> {
-        let found = self.locate(path, Missing::File)?;
-        let mut file = File::options().write(true).open(mount_point(&found))?;
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let (flags, mode) = (OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC, Mode::from_raw_mode(0o644));
+        let mut file = match openat2(&self.fd, path, flags, mode, inside) {
+            Ok(file) => File::from(file),
+            // A directory on the way that is missing, and what else is left to the long way.
+            Err(_) => File::options().write(true).open(mount_point(&self.locate(path, Missing::File)?))?,
+        };
         file.write_all(text.as_bytes())?;
         // Not truncated when opened: ext4 would wait for the disk when a file that was truncated and written is closed.
         if file.metadata()?.len() > text.len() as u64 {

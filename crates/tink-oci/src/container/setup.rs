@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::PathBuf;
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Mode, OFlags, open};
@@ -13,9 +12,10 @@ use rustix::process::{Signal, chroot, fchdir, set_parent_process_death_signal, s
 use super::mounts;
 use super::rootfs::Rootfs;
 use super::{Environment, Streams, User, files, limits, loopback, pivot, program};
+use crate::cgroup::{self, Cgroups};
 use crate::failure::{Doing, StartFailure};
 use crate::spec::{Network, Spec};
-use crate::{cgroup, members, sys};
+use crate::{members, sys};
 
 /// The child's end of its agreement with the shim: *ready* when all is built, and on with *go*.
 pub(crate) struct Gate {
@@ -38,7 +38,7 @@ impl Gate {
 /// Builds the container around the calling process and executes its program; returns only to say why it could not.
 pub(crate) fn become_program(
     spec: &Spec,
-    cgroups: &[PathBuf],
+    cgroups: &Cgroups,
     streams: &Streams,
     gate: &mut Gate,
 ) -> Result<Infallible, StartFailure> {
@@ -46,15 +46,15 @@ pub(crate) fn become_program(
     setsid().doing(|| "start a session".to_owned())?;
     // What is made below gets the modes that are given.
     umask(Mode::empty());
-    cgroup::join_all(cgroups, |path, error| {
+    cgroup::join_all(&cgroups.own, cgroups.birthplace.as_deref(), |path, error| {
         let _ = writeln!(std::io::stderr(), "left out the cgroup {}: {error}", path.display());
     });
     enter_namespaces(spec)?;
-    let rootfs = Rootfs::assemble(spec, members::root_name(cgroups, &spec.dir))?;
+    let rootfs = Rootfs::assemble(spec, members::root_name(&cgroups.own, &spec.dir))?;
     let root = rootfs.root();
     let hostname = hostname(spec)?;
     files::write(spec, &hostname, root)?;
-    mounts::mount_all(spec, root)?;
+    mounts::mount_all(spec, &cgroups.hierarchies, root)?;
     let user = User::resolve(root, spec.user.as_deref())?;
     let environment = Environment::new(spec, &hostname, &user.home);
     root.make_dir(spec.cwd.as_ref()).doing(|| format!("make the working directory {}", spec.cwd))?;

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -13,8 +12,9 @@ use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 
 use super::owner::Owner;
 use crate::boot;
-use crate::cgroup;
+use crate::cgroup::{self, Cgroups};
 use crate::container::{Gate, become_program};
+use crate::exit::ExitStatus;
 use crate::failure::{Doing, StartFailure};
 use crate::process::ProcessId;
 use crate::record::Record;
@@ -40,7 +40,7 @@ pub(super) struct Started {
 
 /// Forks, lets the child build the container, stores the record, and lets the child become the program.
 pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> Result<Role, StartFailure> {
-    let (spec, cgroups) = (&owner.spec, owner.cgroups.as_slice());
+    let (spec, cgroups) = (&owner.spec, &owner.cgroups);
     let pipes = || "make a pipe".to_owned();
     let (from_child, to_shim) = pipe_with(PipeFlags::CLOEXEC).doing(pipes)?;
     let (from_shim, to_child) = pipe_with(PipeFlags::CLOEXEC).doing(pipes)?;
@@ -48,7 +48,7 @@ pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> 
         // For the next child, which is its process 1; not for us.
         unshare(CloneFlags::CLONE_NEWPID).doing(|| "make a PID namespace".to_owned())?;
     }
-    let birthplace = cgroup::birthplace(cgroups);
+    let birthplace = cgroups.birthplace.as_deref().and_then(cgroup::open);
     let forked = sys::fork_into(alone, birthplace.as_ref().map(AsFd::as_fd));
     let init = match forked.doing(|| "fork the container's first process".to_owned())? {
         Forked::Parent(init) => init,
@@ -80,21 +80,22 @@ pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> 
 
 fn pass_gate(
     spec: &Spec,
-    cgroups: &[PathBuf],
+    cgroups: &Cgroups,
     init: Pid,
     up: &mut BufReader<File>,
     down: &mut File,
     started_at: Timestamp,
 ) -> Result<Started, StartFailure> {
     let pid = init.as_raw_nonzero().get();
-    // Made while the child builds the container.
+    // Both while the child builds the container.
+    ExitStatus::reserve(&spec.dir).doing(|| format!("take room for the exit in {}", spec.dir.display()))?;
     let record = Record {
         id: spec.id.clone(),
         dir: spec.dir.clone(),
         boot_id: boot::boot_id().doing(|| "read the boot id".to_owned())?,
         shim: ProcessId::of(getpid().as_raw_nonzero().get()).doing(|| "read the shim's start time".to_owned())?,
         init: ProcessId::of(pid).doing(|| "read the program's start time".to_owned())?,
-        cgroups: cgroups.to_vec(),
+        cgroups: cgroups.own.clone(),
         started_at,
     };
     match next_word(up)? {

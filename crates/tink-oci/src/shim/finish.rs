@@ -23,12 +23,12 @@ pub(super) struct Ending {
 
 /// Cleans up, but for the container's own layer, and writes the exit. When the exit can be read, the container's processes, mounts and cgroups are gone.
 pub(super) fn finish(owner: &mut Owner, ending: Ending) {
-    let oom = cgroup::oom_kills(&owner.cgroups).is_some_and(|kills| kills > 0);
+    let oom = cgroup::oom_kills(&owner.cgroups.own).is_some_and(|kills| kills > 0);
     if let Some(own) = owner.own_cgroup.take() {
         cgroup::rejoin_root(&own);
-        owner.cgroups.push(own);
+        owner.cgroups.own.push(own);
     }
-    if let Err(error) = cgroup::remove(&owner.cgroups) {
+    if let Err(error) = cgroup::remove(&owner.cgroups.own) {
         note(&format!("failed to remove a cgroup: {error}"));
     }
     owner.log.note_dropped();

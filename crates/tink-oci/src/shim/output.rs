@@ -39,18 +39,17 @@ struct Source {
 impl Output {
     /// Pipes, or with `tty` the promise of a terminal.
     pub(super) fn new(tty: bool) -> Result<Self, StartFailure> {
-        let buffer = vec![0; READ_BYTES];
         if tty {
             let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
             let (terminal, shim) = pair.doing(|| "make a socket for the container's terminal".to_owned())?;
             let child_ends = Some(Streams::Terminal { shim });
-            return Ok(Self { sources: Vec::new(), terminal: Some(terminal), child_ends, buffer });
+            return Ok(Self { sources: Vec::new(), terminal: Some(terminal), child_ends, buffer: Vec::new() });
         }
         let (out, out_child) = pipe()?;
         let (err, err_child) = pipe()?;
         let sources = vec![Source::new(Stream::Stdout, out), Source::new(Stream::Stderr, err)];
         let child_ends = Some(Streams::Pipes { out: out_child, err: err_child });
-        Ok(Self { sources, terminal: None, child_ends, buffer })
+        Ok(Self { sources, terminal: None, child_ends, buffer: Vec::new() })
     }
 
     /// What the container writes to, until [`Output::container_runs`].
@@ -61,6 +60,7 @@ impl Output {
     /// Lets go of the container's ends, so that the streams end when it does, and takes its terminal, if it has one.
     pub(super) fn container_runs(&mut self) -> Result<(), StartFailure> {
         self.child_ends = None;
+        self.buffer.resize(READ_BYTES, 0);
         if let Some(socket) = self.terminal.take() {
             let what = || "take the container's terminal".to_owned();
             let control = receive(&socket, RecvFlags::DONTWAIT).doing(what)?;

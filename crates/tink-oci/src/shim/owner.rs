@@ -18,8 +18,8 @@ use super::output::Output;
 use super::supervise::{Supervised, supervise};
 use crate::background::close_stray_descriptors;
 use crate::boot;
-use crate::cgroup;
-use crate::exit::{ExitStatus, Outcome};
+use crate::cgroup::{self, Cgroups};
+use crate::exit::Outcome;
 use crate::failure::{Doing, StartFailure};
 use crate::handshake::Message;
 use crate::log::{LOG_DIR, LogWriter};
@@ -116,7 +116,7 @@ fn end(owner: &mut Owner, alone: &OneThread) -> ExitCode {
 pub(super) struct Owner {
     pub(super) dir: PathBuf,
     pub(super) spec: Spec,
-    pub(super) cgroups: Vec<PathBuf>,
+    pub(super) cgroups: Cgroups,
     /// The shim's own cgroup, if it needed one.
     pub(super) own_cgroup: Option<PathBuf>,
     pub(super) log: LogWriter,
@@ -146,17 +146,15 @@ impl Owner {
         let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
         let own_pids = File::open("/proc/self/ns/pid").doing(|| "hold the own PID namespace".to_owned())?;
         let spec = read_spec(dir)?;
-        ExitStatus::reserve(dir).doing(|| format!("take room for the exit in {}", dir.display()))?;
         let layers = hold_layers(&spec.layers);
         let log =
             LogWriter::create(&dir.join(LOG_DIR), spec.log).doing(|| format!("make the log in {}", dir.display()))?;
         let output = Output::new(spec.tty)?;
         let hierarchies = cgroup::discover().doing(|| "find the cgroup hierarchies".to_owned())?;
         let own_cgroup = cgroup::leave_service(&hierarchies, &spec.id);
-        let (cgroups, left_out) = cgroup::create(&hierarchies, &spec.id);
-        for reason in left_out {
+        let cgroups = Cgroups::make(hierarchies, &spec.id, |reason| {
             note(&format!("left out a cgroup hierarchy: {reason}"));
-        }
+        });
         Ok(Self { dir: dir.to_owned(), spec, cgroups, own_cgroup, log, output, signals, layers, own_pids, _lock: lock })
     }
 }

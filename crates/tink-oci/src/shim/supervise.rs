@@ -71,7 +71,7 @@ fn left_until(moment_ms: u64) -> u64 {
 /// Whether there are processes that are no descendants of ours: programs run in it by [`crate::exec_command`]. In a PID
 /// namespace of the container's own none outlives its program.
 fn are_guests_there(owner: &Owner) -> bool {
-    owner.spec.pid == PidNamespace::Host && members::are_there(&owner.cgroups, &owner.dir)
+    owner.spec.pid == PidNamespace::Host && members::are_there(&owner.cgroups.own, &owner.dir)
 }
 
 /// Waits until there is output or a signal; returns how many of them are ready.
@@ -120,7 +120,7 @@ impl Life {
 /// With a PID namespace of its own the kernel has killed everything already; otherwise orphans have become our children,
 /// and processes whose parents live, or are none of ours, are in the container's cgroups.
 fn kill_the_rest(owner: &Owner) {
-    members::kill_all(&owner.cgroups, &owner.dir);
+    members::kill_all(&owner.cgroups.own, &owner.dir);
     for process in process::descendants(own_pid()) {
         // Gone already is as good.
         let _ = process.signal(Signal::KILL);
@@ -128,7 +128,7 @@ fn kill_the_rest(owner: &Owner) {
 }
 
 fn count_the_rest(owner: &Owner) -> u32 {
-    let mut left = members::pids(&owner.cgroups, &owner.dir);
+    let mut left = members::pids(&owner.cgroups.own, &owner.dir);
     left.extend(process::descendants(own_pid()).iter().map(|process| process.pid));
     left.sort_unstable();
     left.dedup();
