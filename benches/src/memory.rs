@@ -56,9 +56,11 @@ async fn workers(image: &str, images: &Path) -> Result<()> {
         tokio::time::sleep(LOOK).await;
     };
     let shim = u32::try_from(shim).context("no process id")?;
-    // The worker's process that became the shim.
+    // The worker's process that forks the shims, and has one more of them at hand.
     let forker = parent(shim)?;
-    let pids = [worker.0.id(), forker, shim];
+    let mut pids = vec![worker.0.id(), forker];
+    pids.extend(children(forker)?);
+    ensure!(pids.contains(&shim), "the shim is not the forker's child");
     println!("worker, its forker and the shim of one running action: {} (goal: below 12 MB)", sum(&pids)?);
     println!("  of it the shim: {}", resident(shim)?);
     drop(worker);
@@ -123,6 +125,13 @@ fn parent(pid: u32) -> Result<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the process is gone")?;
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).context("no parent")?;
     parent.trim().parse().context("no process id")
+}
+
+fn children(of: u32) -> Result<Vec<u32>> {
+    let entries = std::fs::read_dir("/proc").context("failed to read /proc")?.flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // One that ends meanwhile has no parent.
+    Ok(pids.filter(|pid| parent(*pid).is_ok_and(|parent| parent == of)).collect())
 }
 
 fn resident(pid: u32) -> Result<String> {

@@ -1,8 +1,10 @@
-//! The forker: a small process of one thread beside the launcher, which becomes a shim by forking where the launcher, with
-//! its threads, could only start its binary again.
+//! The forker: a small process of one thread beside the launcher, which forks shims where the launcher, with its threads,
+//! could only start its binary again. There is always one more than are needed, which waits for the next order.
 //!
 //! ```text
-//! launcher ──order──▶ forker ──fork──▶ shim
+//! launcher ─────order────▶ spare, a shim from now on
+//!                            ▲ fork        │ "taken"
+//!                          forker ◀────────┘
 //! ```
 //!
 //! To load a static binary of ten megabytes, to relocate it and to let its C library find out about the processor (an
@@ -14,7 +16,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -25,18 +27,19 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::libc::PATH_MAX;
 use nix::sys::signal::SigSet;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
-use rustix::process::{Pid, Signal, WaitOptions, chdir, kill_process, waitpid};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitOptions, chdir, kill_process, set_parent_process_death_signal, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::background::close_all_but;
-use crate::failure::StartFailure;
-use crate::handshake::Message;
-use crate::shim::{self, SHIM_NAME};
+use crate::failure::Doing;
+use crate::shim::{self, Ready, SHIM_NAME};
 use crate::sys::{self, Forked, OneThread};
 
 /// What it calls itself; as the kernel knows processes, too: at most 15 bytes.
@@ -125,25 +128,54 @@ fn serve(socket: OwnedFd, alone: &OneThread) -> ExitCode {
         return ExitCode::FAILURE;
     }
     loop {
-        let order = match receive(&socket) {
-            Ok(Some(order)) => order,
-            Ok(None) => return ExitCode::SUCCESS,
-            // For want of descriptors or memory: that launch fails, its pipe was closed.
-            Err(_) => continue,
-        };
+        // What fails here ends the forker, and with it the spare: the launcher sees that and does without.
+        let Ok((from_spare, to_forker)) = pipe_with(PipeFlags::CLOEXEC) else { return ExitCode::FAILURE };
         match sys::fork(alone) {
-            Ok(Forked::Parent(_)) => {}
             Ok(Forked::Child) => {
-                // Else nobody would see the forker die.
-                drop(socket);
-                return become_shim(order, &title, alone);
+                drop(from_spare);
+                return wait_for_order(socket, File::from(to_forker), &title, alone);
             }
-            Err(error) => {
-                let failure = StartFailure::setup(format!("failed to fork the shim: {error}"));
-                Message::Failed(failure).send(&mut File::from(order.launcher));
+            Ok(Forked::Parent(_)) => {
+                drop(to_forker);
+                if !is_taken(&socket, from_spare) {
+                    return ExitCode::SUCCESS;
+                }
             }
+            Err(_) => return ExitCode::FAILURE,
         }
     }
+}
+
+/// Waits until the spare has an order. `false` if it never will: the launcher or the spare has ended.
+fn is_taken(socket: &OwnedFd, from_spare: OwnedFd) -> bool {
+    let mut fds = [PollFd::new(&from_spare, PollFlags::IN), PollFd::new(socket, PollFlags::empty())];
+    // Both could be: an order that was taken is the launcher's last one then.
+    let polled = rustix::io::retry_on_intr(|| poll(&mut fds, None));
+    polled.is_ok()
+        && !fds[1].revents().contains(PollFlags::HUP)
+        && File::from(from_spare).read(&mut [0]).is_ok_and(|n| n == 1)
+}
+
+/// The spare's life, and then the shim's.
+fn wait_for_order(socket: OwnedFd, mut to_forker: File, title: &Title, alone: &OneThread) -> ExitCode {
+    // Whoever ends the forker means the orders that are not taken yet, too.
+    let ready = set_parent_process_death_signal(Some(Signal::KILL))
+        .doing(|| "tie the spare shim to its forker".to_owned())
+        .and_then(|()| sys::own_children().doing(|| "be told of children's ends".to_owned()))
+        .and_then(|()| Ready::prepare());
+    let Ok(ready) = ready else { return ExitCode::FAILURE };
+    // For want of descriptors or memory an order is not understood: that launch fails, its pipe was closed.
+    let Ok(Some(order)) = receive(&socket) else { return ExitCode::FAILURE };
+    if set_parent_process_death_signal(None).is_err() || to_forker.write_all(b"t").is_err() {
+        return ExitCode::FAILURE;
+    }
+    // Else nobody would see the forker die.
+    drop((socket, to_forker));
+    let Order { dir, lock, launcher, log } = order;
+    let _ = dup2_stderr(&log);
+    drop(log);
+    title.set(SHIM_NAME, &format!("{SHIM_NAME} {} {}", shim::LAUNCH_ARGUMENT, dir.display()));
+    shim::own(&dir, ready, File::from(lock), File::from(launcher), alone)
 }
 
 /// Lets go of everything that is the launcher's, and of the shims: nobody waits for them.
@@ -156,19 +188,6 @@ fn prepare(socket: &OwnedFd) -> std::io::Result<()> {
     drop(null);
     close_all_but(socket.as_fd());
     sys::disown_children()
-}
-
-fn become_shim(order: Order, title: &Title, alone: &OneThread) -> ExitCode {
-    let Order { dir, lock, launcher, log } = order;
-    let _ = dup2_stderr(&log);
-    drop(log);
-    title.set(SHIM_NAME, &format!("{SHIM_NAME} {} {}", shim::LAUNCH_ARGUMENT, dir.display()));
-    if let Err(error) = sys::own_children() {
-        let failure = StartFailure::setup(format!("failed to be told of children's ends: {error}"));
-        Message::Failed(failure).send(&mut File::from(launcher));
-        return ExitCode::FAILURE;
-    }
-    shim::own(&dir, File::from(lock), File::from(launcher), alone)
 }
 
 /// The next order; nothing when there will be none any more.

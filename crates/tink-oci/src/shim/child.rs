@@ -8,17 +8,17 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use nix::sched::{CloneFlags, unshare};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions, getpid, waitpid};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::owner::Owner;
 use crate::boot;
-use crate::cgroup::{self, Cgroups};
+use crate::cgroup;
 use crate::container::{Gate, become_program};
 use crate::exit::ExitStatus;
 use crate::failure::{Doing, StartFailure};
 use crate::process::ProcessId;
 use crate::record::Record;
-use crate::spec::{PidNamespace, Spec};
+use crate::spec::PidNamespace;
 use crate::stop::is_stopped;
 use crate::sys::{self, Forked, OneThread};
 
@@ -69,7 +69,7 @@ pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> 
     };
     drop((to_shim, from_shim));
     let mut up = BufReader::new(File::from(from_child));
-    let started = pass_gate(spec, cgroups, init, &mut up, &mut File::from(to_child), started_at);
+    let started = pass_gate(owner, init, &mut up, &mut File::from(to_child), started_at);
     if started.is_err() {
         // Whatever it is doing: the pipe it waits on is closed, and it was about to end anyway.
         let _ = rustix::process::kill_process(init, rustix::process::Signal::KILL);
@@ -79,21 +79,20 @@ pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> 
 }
 
 fn pass_gate(
-    spec: &Spec,
-    cgroups: &Cgroups,
+    owner: &Owner,
     init: Pid,
     up: &mut BufReader<File>,
     down: &mut File,
     started_at: Timestamp,
 ) -> Result<Started, StartFailure> {
-    let pid = init.as_raw_nonzero().get();
+    let (spec, cgroups, pid) = (&owner.spec, &owner.cgroups, init.as_raw_nonzero().get());
     // Both while the child builds the container.
     ExitStatus::reserve(&spec.dir).doing(|| format!("take room for the exit in {}", spec.dir.display()))?;
     let record = Record {
         id: spec.id.clone(),
         dir: spec.dir.clone(),
         boot_id: boot::boot_id().doing(|| "read the boot id".to_owned())?,
-        shim: ProcessId::of(getpid().as_raw_nonzero().get()).doing(|| "read the shim's start time".to_owned())?,
+        shim: owner.id,
         init: ProcessId::of(pid).doing(|| "read the program's start time".to_owned())?,
         cgroups: cgroups.own.clone(),
         started_at,

@@ -22,7 +22,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-pub(crate) use owner::own;
+pub(crate) use owner::{Ready, own};
 
 /// The shim's name for itself (`argv[0]`), by which it knows that it is one.
 pub(crate) const SHIM_NAME: &str = "tink-shim";

@@ -35,7 +35,10 @@ pub(super) fn start(dir: &Path) -> ExitCode {
         Ok((Forked::Child, alone)) => match take_streams() {
             Ok((lock, launcher)) => {
                 close_stray_descriptors();
-                own(dir, lock, launcher, &alone)
+                match Ready::prepare() {
+                    Ok(ready) => own(dir, ready, lock, launcher, &alone),
+                    Err(failure) => not_started(failure, launcher),
+                }
             }
             Err(error) => {
                 note(&format!("failed to take over the launcher's streams: {error}"));
@@ -58,16 +61,13 @@ pub(super) fn note(text: &str) {
 
 /// Starts the container of a state directory and owns it to its end. `lock` is the directory's, `launcher` the way to whoever
 /// waits for the container's start.
-pub(crate) fn own(dir: &Path, lock: File, mut launcher: File, alone: &OneThread) -> ExitCode {
+pub(crate) fn own(dir: &Path, ready: Ready, lock: File, mut launcher: File, alone: &OneThread) -> ExitCode {
+    Message::Shim(ready.id).send(&mut launcher);
     let (started_at, started_ms) = (boot::now(), boot::uptime_ms());
     let ending = |outcome, unkillable| Ending { outcome, unkillable, started_at, started_ms };
-    let mut owner = match Owner::prepare(dir, lock, &mut launcher) {
+    let mut owner = match Owner::prepare(dir, ready, lock) {
         Ok(owner) => owner,
-        Err(failure) => {
-            note(&format!("{failure}"));
-            Message::Failed(failure).send(&mut launcher);
-            return ExitCode::FAILURE;
-        }
+        Err(failure) => return not_started(failure, launcher),
     };
     let started = match child::start(&owner, alone, started_at) {
         Ok(Role::Owner(started)) => started,
@@ -100,6 +100,13 @@ pub(crate) fn own(dir: &Path, lock: File, mut launcher: File, alone: &OneThread)
     end(&mut owner, alone)
 }
 
+/// Says why before there is anything that could be left.
+fn not_started(failure: StartFailure, mut launcher: File) -> ExitCode {
+    note(&format!("{failure}"));
+    Message::Failed(failure).send(&mut launcher);
+    ExitCode::FAILURE
+}
+
 /// Ends, which is what waiters wait for, and leaves the rest to a process of its own, which inherits the lock and holds it
 /// until that is done.
 fn end(owner: &mut Owner, alone: &OneThread) -> ExitCode {
@@ -114,6 +121,7 @@ fn end(owner: &mut Owner, alone: &OneThread) -> ExitCode {
 
 /// What the shim holds.
 pub(super) struct Owner {
+    pub(super) id: ProcessId,
     pub(super) dir: PathBuf,
     pub(super) spec: Spec,
     pub(super) cgroups: Cgroups,
@@ -130,12 +138,19 @@ pub(super) struct Owner {
     _lock: File,
 }
 
-impl Owner {
-    fn prepare(dir: &Path, lock: File, launcher: &mut File) -> Result<Self, StartFailure> {
+/// A process that can become the shim of any container.
+pub(crate) struct Ready {
+    id: ProcessId,
+    signals: SignalFd,
+    own_pids: File,
+}
+
+impl Ready {
+    /// Makes the calling process one.
+    pub(crate) fn prepare() -> Result<Self, StartFailure> {
         setsid().doing(|| "start a session".to_owned())?;
         chdir("/").doing(|| "enter /".to_owned())?;
-        let own_id = ProcessId::of(getpid().as_raw_nonzero().get()).doing(|| "read the own start time".to_owned())?;
-        Message::Shim(own_id).send(launcher);
+        let id = ProcessId::of(getpid().as_raw_nonzero().get()).doing(|| "read the own start time".to_owned())?;
         set_child_subreaper(Some(getpid())).doing(|| "adopt the container's orphans".to_owned())?;
         // All blocked: those we care for come through the descriptor, none may end us.
         SigSet::all().thread_block().doing(|| "block signals".to_owned())?;
@@ -145,6 +160,13 @@ impl Owner {
         // Without CAP_SYS_RESOURCE it stays as it is.
         let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
         let own_pids = File::open("/proc/self/ns/pid").doing(|| "hold the own PID namespace".to_owned())?;
+        Ok(Self { id, signals, own_pids })
+    }
+}
+
+impl Owner {
+    fn prepare(dir: &Path, ready: Ready, lock: File) -> Result<Self, StartFailure> {
+        let Ready { id, signals, own_pids } = ready;
         let spec = read_spec(dir)?;
         let layers = hold_layers(&spec.layers);
         let log =
@@ -155,7 +177,19 @@ impl Owner {
         let cgroups = Cgroups::make(hierarchies, &spec.id, |reason| {
             note(&format!("left out a cgroup hierarchy: {reason}"));
         });
-        Ok(Self { dir: dir.to_owned(), spec, cgroups, own_cgroup, log, output, signals, layers, own_pids, _lock: lock })
+        Ok(Self {
+            id,
+            dir: dir.to_owned(),
+            spec,
+            cgroups,
+            own_cgroup,
+            log,
+            output,
+            signals,
+            layers,
+            own_pids,
+            _lock: lock,
+        })
     }
 }
 
