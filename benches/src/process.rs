@@ -38,9 +38,9 @@ impl Peak {
     }
 }
 
-/// What a process made the disk do.
+/// What a process wrote.
 pub struct IoCounters {
-    /// Bytes, as they are dirtied.
+    /// Bytes given to write calls.
     pub written: u64,
 }
 
@@ -48,7 +48,7 @@ impl IoCounters {
     /// So far.
     pub fn of(pid: u32) -> Result<Self> {
         let text = std::fs::read_to_string(format!("/proc/{pid}/io")).context("failed to read /proc")?;
-        let line = text.lines().find_map(|line| line.strip_prefix("write_bytes:")).context("no write_bytes")?;
-        Ok(Self { written: line.trim().parse().context("write_bytes is no number")? })
+        let line = text.lines().find_map(|line| line.strip_prefix("wchar:")).context("no wchar")?;
+        Ok(Self { written: line.trim().parse().context("wchar is no number")? })
     }
 }

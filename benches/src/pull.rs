@@ -1,5 +1,5 @@
 //! A cold pull of an image of 200 MB in six layers from a registry beside, by the embedded runtime and by `docker pull`, in
-//! turns: nothing of it is here before, and everything is unpacked after.
+//! turns: nothing of it is here before, and everything is unpacked after, in memory, as in an installer OS.
 
 use std::path::Path;
 use std::process::Command;
@@ -47,7 +47,7 @@ fn pull(state: &Path, image: &str) -> Result<()> {
 }
 
 pub fn run() -> Result<()> {
-    let run = TestRun::new("bench-pull")?;
+    let run = TestRun::in_memory("bench-pull")?;
     let registry = Registry::launch(&run).start()?;
     let built = image()?.build()?;
     let packed: usize = built.blobs.iter().map(|(_, blob)| blob.len()).sum();

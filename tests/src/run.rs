@@ -50,6 +50,18 @@ impl TestRun {
     /// # Errors
     /// When one of them cannot be made.
     pub fn new(name: &str) -> Result<Self> {
+        Self::new_in(name, &std::env::temp_dir())
+    }
+
+    /// A run with its scratch directory in memory, as all of a disk-less machine's installer is.
+    ///
+    /// # Errors
+    /// When one of them cannot be made.
+    pub fn in_memory(name: &str) -> Result<Self> {
+        Self::new_in(name, Path::new("/dev/shm"))
+    }
+
+    fn new_in(name: &str, parent: &Path) -> Result<Self> {
         let log_dir = log_root().join(name);
         if log_dir.exists() {
             fs::remove_dir_all(&log_dir).with_context(|| format!("failed to empty {}", log_dir.display()))?;
@@ -57,7 +69,7 @@ impl TestRun {
         fs::create_dir_all(&log_dir).with_context(|| format!("failed to make {}", log_dir.display()))?;
         // Short, because a unix socket's path may not exceed 107 bytes.
         let scratch =
-            tempfile::Builder::new().prefix("tke-").tempdir().context("failed to make a scratch directory")?;
+            tempfile::Builder::new().prefix("tke-").tempdir_in(parent).context("failed to make a scratch directory")?;
         let scratch_path = scratch.path().to_path_buf();
         sweep::open(&scratch_path);
         Ok(Self { name: name.to_owned(), log_dir, scratch: Some(scratch), scratch_path, logs: AtomicU32::new(0) })
