@@ -110,7 +110,7 @@ fn judge_action(
         return check_log(&log, action, false).map(|()| false);
     }
     // containerd ends what it was starting when it was killed, or forgets it; then nobody knows whether it ran.
-    let lost_in_start = ["signal 9", "vanished"].iter().any(|word| message.contains(word));
+    let lost_in_start = ["signal 9"].iter().any(|word| message.contains(word));
     if excuses.engine && fleet.runtime() == Runtime::Containerd && lost_in_start && state == "FAILED" {
         return check_log(&log, action, false).map(|()| false);
     }

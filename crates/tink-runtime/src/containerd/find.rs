@@ -16,7 +16,7 @@ impl ContainerdRuntime {
             Some(Life::Running) => Recovered::Running,
             Some(Life::Ended(status)) => Recovered::Exited(status),
             // There is a record only of what was started: containerd forgot that it was.
-            None | Some(Life::Created) => Recovered::Gone,
+            None | Some(Life::Created | Life::Untold) => Recovered::Gone,
         })
     }
 
@@ -24,7 +24,11 @@ impl ContainerdRuntime {
         let seen = self.look(&container_id(identity)).await;
         let seen = seen.map_err(|failure| failure.into_error(Operation::Recover, identity.container_name()))?;
         // One that did not get as far as its program is nothing to wait for; where nobody knows, it counts as run.
-        let may_run = |seen: &Seen| seen.life != Life::Created || may_have_run(&self.data_root.dir(&seen.container.id));
+        let may_run = |seen: &Seen| match seen.life {
+            Life::Created => false,
+            Life::Untold => may_have_run(&self.data_root.dir(&seen.container.id)),
+            Life::Running | Life::Ended(_) => true,
+        };
         let started = seen.filter(|seen| is_this_run(seen, identity) && may_run(seen));
         Ok(started.map(|_| record(identity)))
     }

@@ -20,8 +20,10 @@ use crate::{ExitCause, ExitStatus};
 /// The life of a container, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Life {
-    /// It was never started, or its start failed.
+    /// Its shim says that the program was not started.
     Created,
+    /// There is no task, or no shim to ask: it was never started, its start failed, or containerd forgot that it ran.
+    Untold,
     /// It runs. Paused counts as that: it has not ended.
     Running,
     /// It ended.
@@ -68,9 +70,10 @@ impl ContainerdRuntime {
     async fn life(&self, container: &Container) -> Result<Life, Failure> {
         let request = self.request(GetRequest { container_id: container.id.clone(), exec_id: String::new() });
         let found = or_none(call(SHORT, self.tasks().get(request)).await)?;
-        let Some(process) = found.and_then(|found| found.process) else { return Ok(Life::Created) };
+        let Some(process) = found.and_then(|found| found.process) else { return Ok(Life::Untold) };
         Ok(match process.status() {
-            Status::Created | Status::Unknown => Life::Created,
+            Status::Created => Life::Created,
+            Status::Unknown => Life::Untold,
             Status::Running | Status::Paused | Status::Pausing => Life::Running,
             Status::Stopped => {
                 let code = i32::try_from(process.exit_status).unwrap_or(i32::MAX);

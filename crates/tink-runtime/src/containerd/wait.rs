@@ -26,7 +26,7 @@ impl ContainerdRuntime {
                     }
                 }
                 None => return permanent("it is gone: somebody removed it, and how it ended is not known"),
-                Some(Life::Created) => {
+                Some(Life::Created | Life::Untold) => {
                     return permanent("containerd lost what it ran (a reboot, or its shim was killed)");
                 }
             }
