@@ -6,6 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+use tink_containerd::services::tasks::v1::CreateTaskRequest;
+use tink_containerd::services::tasks::v1::tasks_client::TasksClient;
+use tink_containerd::types::Mount;
 use tink_e2e::{Registry, TestImage, TestRun, eventually};
 use tink_runtime::{
     ContainerdRuntime, ExitCause, LogPosition, Options, Progress, PullOutcome, Recovered, RegistryCredentials, Runtime,
@@ -24,6 +28,7 @@ pub const ALL: &[Test] = table! {
     nothing_is_left_behind_but_the_last_failures
     a_failure_that_is_kept_is_gone_for_the_worker_and_makes_room
     what_lost_its_shim_is_found_as_something_that_ran
+    what_was_only_created_is_not_found_and_starts_anew
     nerdctl_finds_its_labels_and_the_log
     an_image_is_pulled_with_a_password_and_run
     a_registry_that_is_down_is_transient_unless_the_image_is_here
@@ -310,4 +315,44 @@ async fn what_lost_its_shim_is_found_as_something_that_ran(bench: &Bench, _site:
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     bench.remove(&record).await;
+}
+
+/// As a containerd leaves it that was killed between the two calls: noted as something that may run, and a task of which its
+/// shim says that it was not started.
+async fn what_was_only_created_is_not_found_and_starts_anew(bench: &Bench, site: &mut Site<'_>) {
+    let spec = shell("echo ran");
+    let record = bench.start(&spec).await;
+    bench.wait(&record).await;
+    ctr(site, &["tasks", "delete", &record.container]);
+    let found = within(bench.runtime.find(&spec.identity)).await.expect("an answer");
+    assert_eq!(found.as_ref(), Some(&record), "without a task nobody knows");
+    let rootfs = site.run.scratch().join("created");
+    std::fs::create_dir_all(rootfs.join("bin")).expect("a directory");
+    std::fs::copy(tink_e2e::system_program("busybox").expect("busybox"), rootfs.join("bin/sh")).expect("a shell");
+    create_task(site, &record.container, &rootfs).await;
+    assert_eq!(within(bench.runtime.find(&spec.identity)).await.expect("an answer"), None);
+    let again = bench.start(&spec).await;
+    assert!(bench.wait(&again).await.success());
+    bench.remove(&again).await;
+}
+
+/// Creates a container's task, and does not start it.
+async fn create_task(site: &Site<'_>, container: &str, rootfs: &Path) {
+    let socket = site.options.containerd_socket.clone();
+    let connector = tower::service_fn(move |_: tonic::transport::Uri| {
+        let socket = socket.clone();
+        async move { tokio::net::UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    let channel = tonic::transport::Endpoint::from_static("http://containerd").connect_with_connector_lazy(connector);
+    let bind = Mount {
+        r#type: "bind".to_owned(),
+        source: rootfs.display().to_string(),
+        options: vec!["rbind".to_owned(), "rw".to_owned()],
+        ..Mount::default()
+    };
+    let create =
+        CreateTaskRequest { container_id: container.to_owned(), rootfs: vec![bind], ..CreateTaskRequest::default() };
+    let mut request = tonic::Request::new(create);
+    request.metadata_mut().insert("containerd-namespace", "tinkerbell".parse().expect("a plain word"));
+    within(TasksClient::new(channel).create(request)).await.expect("it is created");
 }
