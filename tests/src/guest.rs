@@ -8,7 +8,7 @@ use crate::{Initramfs, Process, TestRun};
 
 /// Where `cargo xtask setup` puts the guest's kernel and the modules that tests load.
 const KERNEL_DIR: &str = "/var/cache/tink-e2e/kernel";
-/// Names a directory with another kernel, `vmlinuz` and `overlay.ko`: the oldest that is supported is 5.4.
+/// Names a directory with another kernel, `vmlinuz`, `overlay.ko` and `loop.ko`: the oldest that is supported is 5.4.
 const KERNEL_DIR_VARIABLE: &str = "TINK_E2E_KERNEL_DIR";
 const MEMORY_MB: &str = "1024";
 

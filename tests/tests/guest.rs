@@ -25,6 +25,9 @@ fn console(run: &TestRun) -> Result<String> {
     let endless = run.scratch().join("endless.yaml");
     let action = "- name: only\n  worker: w\n  actions:\n  - name: count\n    image: localhost/tink-actions\n    timeout: 600\n    command: [count, --to, \"1000000\", --delay-ms, \"200\"]\n";
     fs::write(&endless, manifests("endless", action))?;
+    let partitions = run.scratch().join("partitions.yaml");
+    let action = "- name: only\n  worker: w\n  volumes: [\"/partitions:/folder:ro\", \"/dev:/dev\"]\n  actions:\n  - name: write\n    image: localhost/tink-actions\n    timeout: 120\n    command: [image2disk]\n    environment: {IMG_URL: \"file:///folder/disk.img\", DEST_DISK: /dev/loop0}\n";
+    fs::write(&partitions, manifests("partitions", action))?;
     let initramfs = Initramfs::new()
         .file("init", include_str!("guest/init"))
         .directory("bin")
@@ -32,6 +35,10 @@ fn console(run: &TestRun) -> Result<String> {
         .copy("bin/tink", &binary_path("tink")?)
         .copy("overlay.ko", &guest::kernel_file("overlay.ko")?)
         .folder("example", &Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/hello"))?
+        .copy("loop.ko", &guest::kernel_file("loop.ko")?)
+        .directory("partitions")
+        .copy("partitions/all.yaml", &partitions)
+        .file("partitions/disk.img", partitioned())
         .directory("endless")
         .copy("endless/all.yaml", &endless);
     let mut guest = guest::boot(run, &initramfs)?;
@@ -40,6 +47,17 @@ fn console(run: &TestRun) -> Result<String> {
     let status = status.with_context(|| text.clone())?;
     ensure!(status.success() && text.contains("=== end"), "the guest ended early ({status}):\n{text}");
     Ok(text)
+}
+
+/// The beginning of a disk with a partition of 2 MiB.
+fn partitioned() -> Vec<u8> {
+    let mut disk = vec![0; 1024 * 1024];
+    // The first of four entries: type 0x83, its first sector and how many there are.
+    disk[446 + 4] = 0x83;
+    disk[446 + 8..446 + 12].copy_from_slice(&2048_u32.to_le_bytes());
+    disk[446 + 12..446 + 16].copy_from_slice(&4096_u32.to_le_bytes());
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk
 }
 
 /// What the console showed between the title of a section and the next.
@@ -82,6 +100,13 @@ fn actions_run_from_an_initramfs_root_and_leave_nothing_behind() -> Result<()> {
         assert_eq!(value(outside, "processes:")?, "1");
         assert_eq!(value(outside, "exit code")?, "130", "{outside}");
         ensure!(outside.contains("left behind: nothing"), "{outside}");
+
+        let disk = section(&text, "onto a disk")?;
+        assert_eq!(value(disk, "before:")?, "0");
+        ensure!(disk.contains("workflow partitions SUCCESS"), "{disk}");
+        // Blocks of 1 KiB: the kernel looked again by itself when the image was written.
+        assert_eq!(value(disk, "after:")?, "2048 loop0p1", "{disk}");
+        ensure!(disk.contains("/dev/loop0p1") && disk.contains("left behind: nothing"), "{disk}");
         Ok(())
     })
 }

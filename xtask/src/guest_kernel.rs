@@ -13,7 +13,7 @@ const DIRECTORY: &str = "/var/cache/tink-e2e/kernel";
 /// Depends on the newest package with a kernel for virtual machines.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
 /// The files that tests use, by their names' beginnings in the package.
-const FILES: [(&str, &str); 2] = [("vmlinuz", "boot/vmlinuz-"), ("overlay.ko", "overlay.ko")];
+const FILES: [(&str, &str); 3] = [("vmlinuz", "boot/vmlinuz-"), ("overlay.ko", "overlay.ko"), ("loop.ko", "loop.ko")];
 
 /// Whether it is there.
 pub(crate) fn is_there() -> bool {
