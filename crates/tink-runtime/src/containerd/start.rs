@@ -205,13 +205,15 @@ impl ContainerdRuntime {
 
 /// What containerd and runc answer to a start is about this container and stays so, unless they were not ready.
 fn start_error(failure: Failure, name_shown: &str) -> RuntimeError {
-    const MAY_PASS: [&str; 6] = [
+    const MAY_PASS: [&str; 7] = [
         "connection refused",
         "connection reset",
         "deadline exceeded",
         "timed out",
         "context canceled",
         "ttrpc: closed",
+        // What a containerd that was killed had begun, and is still cleaning up behind.
+        "container with given id already exists",
     ];
     let words = failure.message.to_ascii_lowercase();
     let permanent = match failure.kind {
@@ -240,4 +242,20 @@ fn start_error(failure: Failure, name_shown: &str) -> RuntimeError {
         ""
     };
     RuntimeError::permanent(Operation::Start, name_shown, format!("{}{advice}", failure.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_containerd_left_behind_is_waited_for() {
+        let error = |message: &str| {
+            let failure = Failure { kind: FailureKind::Code(Code::Unknown), message: message.to_owned() };
+            start_error(failure, "a")
+        };
+        let left = "failed to create shim task: OCI runtime create failed: runc create failed: container with given ID already exists: unknown";
+        assert!(error(left).is_retryable());
+        assert!(!error("exec: \"no-such-program\": executable file not found in $PATH: unknown").is_retryable());
+    }
 }
