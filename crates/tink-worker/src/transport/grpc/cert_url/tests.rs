@@ -268,9 +268,10 @@ async fn a_certificate_that_cannot_be_had_is_asked_for_again_and_then_kept() {
 
 #[tokio::test]
 async fn a_name_or_a_port_that_is_not_there_yet_is_an_error_in_plain_words() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Nobody listens there, and no other test gets the port.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = taken.local_addr().unwrap();
     for (url, words) in [
         (format!("http://{address}/cert"), "Connection refused"),
         ("http://tink.invalid:42114/cert".to_owned(), "look up tink.invalid:42114"),
