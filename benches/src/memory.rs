@@ -13,7 +13,7 @@ use tink_proto::admin::worker_service_client::WorkerServiceClient;
 
 use crate::binaries;
 use crate::launch::{archive, text};
-use crate::process::{proportional_bytes, status_bytes};
+use crate::process::{children, parent, proportional_bytes, status_bytes};
 use crate::server::Server;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -119,19 +119,6 @@ impl Drop for Worker {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn parent(pid: u32) -> Result<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the process is gone")?;
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).context("no parent")?;
-    parent.trim().parse().context("no process id")
-}
-
-fn children(of: u32) -> Result<Vec<u32>> {
-    let entries = std::fs::read_dir("/proc").context("failed to read /proc")?.flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    // One that ends meanwhile has no parent.
-    Ok(pids.filter(|pid| parent(*pid).is_ok_and(|parent| parent == of)).collect())
 }
 
 fn resident(pid: u32) -> Result<String> {

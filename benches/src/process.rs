@@ -4,10 +4,26 @@ use anyhow::{Context as _, Result};
 
 /// A line of `/proc/<pid>/status`, in bytes.
 pub fn status_bytes(pid: u32, key: &str) -> Result<u64> {
+    Ok(status_number(pid, key)? * 1024)
+}
+
+/// The process that another one is a child of.
+pub fn parent(pid: u32) -> Result<u32> {
+    u32::try_from(status_number(pid, "PPid:")?).context("no process id")
+}
+
+/// All children of a process.
+pub fn children(of: u32) -> Result<Vec<u32>> {
+    let entries = std::fs::read_dir("/proc").context("failed to read /proc")?.flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // One that ends meanwhile has no parent.
+    Ok(pids.filter(|pid| parent(*pid).is_ok_and(|parent| parent == of)).collect())
+}
+
+fn status_number(pid: u32, key: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("failed to read /proc")?;
     let line = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().with_context(|| format!("{key} is no number"))?;
-    Ok(kib * 1024)
+    line.trim().trim_end_matches(" kB").parse().with_context(|| format!("{key} is no number"))
 }
 
 /// The share of memory that is a process's own: pages that several map are divided among them.

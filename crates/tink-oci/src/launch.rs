@@ -80,12 +80,12 @@ impl Claim {
             Some(lock) => lock,
             None => File::open("/dev/null").map_err(spawning)?,
         };
-        let mut starter = None;
-        if forker::order(&dir, lock.as_fd(), write.as_fd(), log.as_fd()) {
+        let starter = if forker::order(&dir, lock.as_fd(), write.as_fd(), log.as_fd()) {
             drop((lock, write, log));
+            None
         } else {
-            starter = Some(start_again(&dir, lock, write, log).map_err(spawning)?);
-        }
+            Some(start_again(&dir, lock, write, log).map_err(spawning)?)
+        };
         let answer = Answers::new(read).outcome(&dir);
         if let Some(mut starter) = starter {
             // It only forks the shim and ends; the shim is no child of ours.

@@ -158,7 +158,7 @@ pub async fn select(choice: RuntimeChoice, options: &Options) -> Result<Selected
             },
         },
     };
-    if selected.runtime.name() != "embedded" {
+    if selected.runtime.name() != crate::embedded::NAME {
         // Nothing will be launched from here.
         tink_oci::end_forker();
     }

@@ -24,18 +24,18 @@ const PARENT: &str = "tink";
 
 /// The container's cgroup in each hierarchy, whether or not it exists.
 pub(crate) fn paths(hierarchies: &[Hierarchy], id: &str) -> Vec<PathBuf> {
-    paths_in(hierarchies.iter(), id).collect()
+    hierarchies.iter().map(|hierarchy| path_in(hierarchy, id)).collect()
 }
 
-fn paths_in<'a>(hierarchies: impl Iterator<Item = &'a Hierarchy>, id: &str) -> impl Iterator<Item = PathBuf> {
-    hierarchies.map(move |hierarchy| hierarchy.mount.join(PARENT).join(id))
+fn path_in(hierarchy: &Hierarchy, id: &str) -> PathBuf {
+    hierarchy.mount.join(PARENT).join(id)
 }
 
 /// Makes the container's cgroups. A hierarchy that cannot be used is left out and named in the second list.
 pub(crate) fn create(hierarchies: &[Hierarchy], id: &str) -> (Vec<PathBuf>, Vec<String>) {
     let (mut made, mut left_out) = (Vec::new(), Vec::new());
     for hierarchy in hierarchies {
-        let path = hierarchy.mount.join(PARENT).join(id);
+        let path = path_in(hierarchy, id);
         match create_in(hierarchy, &path) {
             Ok(()) => made.push(path),
             Err(error) => {
@@ -95,9 +95,8 @@ impl Cgroups {
     pub(crate) fn make(hierarchies: Vec<Hierarchy>, id: &str, left_out: impl Fn(&str)) -> Self {
         let (own, unusable) = create(&hierarchies, id);
         unusable.iter().for_each(|reason| left_out(reason));
-        let unified = hierarchies.iter().filter(|hierarchy| hierarchy.version == Version::V2);
-        let places: Vec<PathBuf> = paths_in(unified, id).filter(|path| own.contains(path)).collect();
-        let birthplace = places.into_iter().find(|path| path.join("cgroup.type").exists());
+        let unified = hierarchies.iter().find(|hierarchy| hierarchy.version == Version::V2);
+        let birthplace = unified.map(|unified| path_in(unified, id)).filter(|path| own.contains(path));
         Self { hierarchies, own, birthplace }
     }
 }
@@ -143,7 +142,7 @@ pub(crate) fn join(path: &Path) -> std::io::Result<()> {
 /// Only the hierarchies such managers use: cgroup v2 and the named one of v1. Best effort.
 pub(crate) fn leave_service(hierarchies: &[Hierarchy], id: &str) -> Option<PathBuf> {
     let managed = hierarchies.iter().find(|hierarchy| hierarchy.is_managed() && !hierarchy.is_own_at_root())?;
-    let path = of_shim(&managed.mount.join(PARENT).join(id));
+    let path = of_shim(&path_in(managed, id));
     create_in(managed, &path).ok()?;
     let _hurry = hurry::Hurry::begin();
     join(&path).ok().map(|()| path)

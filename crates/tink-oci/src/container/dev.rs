@@ -36,8 +36,8 @@ pub(super) fn fill(root: &Root) -> Result<(), StartFailure> {
     let mut todo = vec![PathBuf::from("/dev")];
     while let Some(dir) = todo.pop() {
         let parent = root.locate(&dir, Missing::Refuse).doing(|| format!("open {}", dir.display()))?;
-        // A directory that went away meanwhile has no devices any more.
         let is_top = dir == Path::new("/dev");
+        // A directory that went away meanwhile has no devices any more.
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             if is_top && NOT_COPIED.iter().any(|name| entry.file_name() == *name) {
                 continue;

@@ -19,6 +19,9 @@ use super::mounts::mount_point;
 /// Links followed in one path, as the kernel allows.
 const LINKS_MAX: u32 = 40;
 
+/// How the kernel follows a path that is not to leave the root.
+const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+
 /// What shall be made where the path ends in nothing. Missing directories on the way are made, too.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
@@ -55,8 +58,7 @@ impl Root {
     /// # Errors
     /// When it is not there and not to be made, or cannot be reached.
     pub fn locate(&self, path: &Path, missing: Missing) -> std::io::Result<OwnedFd> {
-        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        match openat2(&self.fd, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), inside) {
+        match openat2(&self.fd, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), INSIDE) {
             Ok(found) => Ok(found),
             // Missing, an older kernel, a filter that does not know the call, a rename on the way: the long way tells.
             Err(_) => self.walk(path, missing),
@@ -140,9 +142,8 @@ impl Root {
 
     /// Writes a file, made where missing, links followed.
     pub(crate) fn write(&self, path: &Path, text: &str) -> std::io::Result<()> {
-        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let (flags, mode) = (OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC, Mode::from_raw_mode(0o644));
-        let mut file = match openat2(&self.fd, path, flags, mode, inside) {
+        let mut file = match openat2(&self.fd, path, flags, mode, INSIDE) {
             Ok(file) => File::from(file),
             // A directory on the way that is missing, and what else is left to the long way.
             Err(_) => File::options().write(true).open(mount_point(&self.locate(path, Missing::File)?))?,

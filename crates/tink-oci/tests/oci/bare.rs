@@ -21,8 +21,7 @@ fn mark(trial: &Trial) -> String {
 }
 
 fn launch(trial: &Trial) -> Record {
-    let spec = trial.host_dir().join("spec.json");
-    std::fs::write(&spec, serde_json::to_vec(&trial.spec).unwrap()).unwrap();
+    let spec = trial.spec_file();
     let probe = env!("CARGO_BIN_EXE_tink-oci-probe");
     let script = format!("umount -lR /sys/fs/cgroup && exec {probe} launch {}", spec.display());
     let record: Record = serde_json::from_str(&host_shell(&format!("unshare -m sh -c '{script}'"))).unwrap();

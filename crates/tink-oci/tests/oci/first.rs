@@ -16,8 +16,7 @@ fn first(args: &[&str]) -> Command {
 #[test]
 fn nothing_dead_stays_behind() {
     let trial = Trial::shell("(setsid sleep 1000 &); true");
-    let path = trial.host_dir().join("spec.json");
-    std::fs::write(&path, serde_json::to_vec(&trial.spec).unwrap()).unwrap();
+    let path = trial.spec_file();
     let output = first(&["zombies", path.to_str().unwrap(), "4"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -29,8 +28,7 @@ async fn it_ends_with_the_code_of_what_it_does_and_takes_signals() {
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("usage:"));
     // Waits for a program for as long as that runs.
     let trial = Trial::shell("echo up; sleep 1000");
-    let path = trial.host_dir().join("spec.json");
-    std::fs::write(&path, serde_json::to_vec(&trial.spec).unwrap()).unwrap();
+    let path = trial.spec_file();
     let mut unshare = first(&["bench", path.to_str().unwrap(), "1"]).stdout(Stdio::null()).spawn().unwrap();
     let children =
         |pid: &str| crate::support::host_shell(&format!("ps -o pid= --ppid {pid} || true")).trim().to_owned();

@@ -38,8 +38,7 @@ fn the_forker_ends_with_its_launcher_and_the_container_does_not() {
 fn launches_go_on_when_the_forker_was_killed() {
     let mut trial = Trial::new();
     trial.spec.args = vec!["true".to_owned()];
-    let path = trial.host_dir().join("bereaved.json");
-    std::fs::write(&path, serde_json::to_vec(&trial.spec).unwrap()).unwrap();
+    let path = trial.spec_file();
     let output = probe(&["bereaved", path.to_str().unwrap(), "3"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

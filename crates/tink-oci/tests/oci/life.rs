@@ -187,8 +187,7 @@ async fn a_container_that_ended_unseen_while_nobody_waited_has_its_exit() {
 async fn a_launcher_of_real_time_priority_can_launch() {
     // The machine's cpu controller may refuse such processes; the container then goes without it.
     let trial = Trial::shell("echo up");
-    let path = trial.host_dir().join("spec.json");
-    std::fs::write(&path, serde_json::to_vec(&trial.spec).unwrap()).unwrap();
+    let path = trial.spec_file();
     let probe = env!("CARGO_BIN_EXE_tink-oci-probe");
     crate::support::host_shell(&format!("chrt -f 1 {probe} launch {}", path.display()));
     assert_eq!(wait(trial.dir()).await.unwrap().code(), 0);
@@ -204,8 +203,7 @@ async fn a_shim_leaves_the_cgroup_of_the_service_that_launched_it() {
     assert!(!mount.is_empty(), "no cgroup2 is mounted here");
     for kill_shim in [false, true] {
         let trial = Trial::shell("echo up; sleep 1000");
-        let path = trial.host_dir().join("spec.json");
-        std::fs::write(&path, serde_json::to_vec(&trial.spec).unwrap()).unwrap();
+        let path = trial.spec_file();
         let service = format!("{mount}/service-{}", trial.spec.id);
         let probe = env!("CARGO_BIN_EXE_tink-oci-probe");
         let script =

@@ -6,8 +6,7 @@ use crate::support::{Trial, probe_with};
 fn forty_containers_start_beside_busy_threads_and_leave_nothing_open() {
     let mut trial = Trial::new();
     trial.spec.args = vec!["true".to_owned()];
-    let path = trial.host_dir().join("noise.json");
-    std::fs::write(&path, serde_json::to_vec(&trial.spec).unwrap()).unwrap();
+    let path = trial.spec_file();
     for without_forker in [&[][..], &[("TINK_OCI_PROBE_WITHOUT_FORKER", "1")]] {
         let output = probe_with(&["noise", path.to_str().unwrap(), "40"], without_forker);
         assert!(output.status.success(), "{without_forker:?}: {}", String::from_utf8_lossy(&output.stderr));

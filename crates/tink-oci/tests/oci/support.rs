@@ -80,9 +80,15 @@ impl Trial {
         self.launcher().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn launcher(&self) -> Command {
+    /// The specification as a file, as the launcher takes it.
+    pub fn spec_file(&self) -> PathBuf {
         let path = self.base.path().join("wanted.json");
         std::fs::write(&path, serde_json::to_vec(&self.spec).unwrap()).unwrap();
+        path
+    }
+
+    fn launcher(&self) -> Command {
+        let path = self.spec_file();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tink-oci-probe"));
         command.args(["launch", path.to_str().unwrap()]);
         command

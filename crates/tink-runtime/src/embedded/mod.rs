@@ -38,7 +38,7 @@ use crate::{HandleRecord, Operation, Options, RuntimeError};
 pub use socket::helper_main_if_asked;
 
 /// The name in [`HandleRecord::runtime`].
-const NAME: &str = "embedded";
+pub(crate) const NAME: &str = "embedded";
 
 /// Containers without an engine beside the worker.
 pub struct EmbeddedRuntime {

@@ -294,7 +294,7 @@ async fn an_end_while_containerd_is_away_is_not_lost(bench: &Bench, site: &mut S
 }
 
 /// Whatever containerd remembers of it: an action that is not found is run again.
-async fn what_lost_its_shim_is_found_as_something_that_ran(bench: &Bench, _site: &mut Site<'_>) {
+async fn what_lost_its_shim_is_found_as_something_that_ran(bench: &Bench, site: &mut Site<'_>) {
     let spec = shell("echo up; sleep 1000");
     let record = bench.start(&spec).await;
     bench.tail(&record).line("up").await;
@@ -309,10 +309,11 @@ async fn what_lost_its_shim_is_found_as_something_that_ran(bench: &Bench, _site:
         tokio::task::yield_now().await;
     }
     // Also when containerd has cleaned up behind the shim, and says that there never was a task.
-    for _ in 0..50 {
+    let mut tasks = String::from(&record.container);
+    while tasks.contains(&record.container) {
+        tasks = within(async { ctr(site, &["tasks", "list", "--quiet"]) }).await;
         let found = within(bench.runtime.find(&spec.identity)).await.expect("an answer");
         assert_eq!(found.as_ref(), Some(&record));
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     bench.remove(&record).await;
 }
