@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -50,15 +51,21 @@ pub fn run() -> Result<()> {
     let archive_path = run.scratch().join("image.tar");
     let image = archive(&archive_path)?;
     let peers = if std::env::var_os(ALONE).is_none() { Some(Peers::start(&run, &archive_path, &out)?) } else { None };
-    let threads = tokio::runtime::Runtime::new().context("failed to start")?;
-    let runtime = EmbeddedRuntime::open(&Options::new(run.scratch().join("state")))?;
+    // As tink-worker has them.
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let threads = threads.context("failed to start")?;
+    let runtime = Arc::new(EmbeddedRuntime::open(&Options::new(run.scratch().join("state")))?);
     threads.block_on(runtime.import(&archive_path, None, &Progress::new()))?;
 
     let [mut embedded, mut runc, mut docker] = [(); 3].map(|()| Times::default());
     let mut remove = Samples::default();
     for round in 0..ROUNDS {
-        let spec = spec(&image, &out, round)?;
-        threads.block_on(embedded_once(&runtime, &spec, &out, &mut embedded, &mut remove))?;
+        let action = embedded_once(Arc::clone(&runtime), spec(&image, &out, round)?, out.clone());
+        // The worker's actions are tasks of their own, too.
+        let taken = threads.block_on(threads.spawn(action)).context("failed to run a task")??;
+        embedded.first.add(taken.first);
+        embedded.exit.add(taken.exit);
+        remove.add(taken.remove);
         let Some(peers) = &peers else { continue };
         command_once(runc_command(&peers.bundle, round)?, &out, &mut runc)?;
         if round % (ROUNDS / DOCKER_ROUNDS) == 0 {
@@ -139,24 +146,25 @@ fn spec(image: &ImageRef, out: &Path, round: usize) -> Result<ContainerSpec> {
     })
 }
 
+/// What one action took.
+struct Taken {
+    first: Duration,
+    exit: Duration,
+    remove: Duration,
+}
+
 /// As the worker does it: the call to the runtime, the wait, and afterwards the removal.
-async fn embedded_once(
-    runtime: &EmbeddedRuntime,
-    spec: &ContainerSpec,
-    out: &Path,
-    times: &mut Times,
-    remove: &mut Samples,
-) -> Result<()> {
+async fn embedded_once(runtime: Arc<EmbeddedRuntime>, spec: ContainerSpec, out: PathBuf) -> Result<Taken> {
     let (begun, begun_ns) = (Instant::now(), inside::monotonic_ns());
-    let record = runtime.start(spec).await?;
-    let exit = runtime.wait(&record).await?;
-    times.exit.add(begun.elapsed());
-    ensure!(exit.success(), "the embedded runtime's container ended with {exit}");
-    times.first.add(Duration::from_nanos(inside::taken(&out.join("stamp"))?.saturating_sub(begun_ns)));
+    let record = runtime.start(&spec).await?;
+    let ended = runtime.wait(&record).await?;
+    let exit = begun.elapsed();
+    ensure!(ended.success(), "the embedded runtime's container ended with {ended}");
+    let first = inside::taken(&out.join("stamp"))?;
+    let first = Duration::from_nanos(first.saturating_sub(begun_ns));
     let begun = Instant::now();
     runtime.remove(&record).await?;
-    remove.add(begun.elapsed());
-    Ok(())
+    Ok(Taken { first, exit, remove: begun.elapsed() })
 }
 
 fn command_once(mut command: Command, out: &Path, times: &mut Times) -> Result<()> {

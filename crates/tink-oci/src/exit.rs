@@ -56,6 +56,11 @@ impl ExitStatus {
         }
     }
 
+    /// Whether there is an exit record.
+    pub(crate) fn is_there(dir: &Path) -> bool {
+        dir.join(EXIT_FILE).exists()
+    }
+
     /// Takes the room that the exit record will need.
     pub(crate) fn reserve(dir: &Path) -> std::io::Result<()> {
         open_room(dir)?.write_all(&[b' '; ROOM_BYTES])

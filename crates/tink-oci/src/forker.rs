@@ -27,7 +27,7 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::libc::PATH_MAX;
 use nix::sys::signal::SigSet;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -38,12 +38,16 @@ use rustix::process::{Pid, Signal, WaitOptions, chdir, kill_process, set_parent_
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::background::close_all_but;
+use crate::container::ReadyDev;
 use crate::failure::Doing;
 use crate::shim::{self, Ready, SHIM_NAME};
 use crate::sys::{self, Forked, OneThread};
 
 /// What it calls itself; as the kernel knows processes, too: at most 15 bytes.
 const FORKER_NAME: &str = "tink-forker";
+
+/// How long a container usually takes to start, with room to spare.
+const START_TIME: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// The launcher's end.
 struct Forker {
@@ -127,19 +131,24 @@ fn serve(socket: OwnedFd, alone: &OneThread) -> ExitCode {
     if prepared.is_err() {
         return ExitCode::FAILURE;
     }
+    // The spare's `/dev`: made while nobody waits for it.
+    let mut dev = None;
     loop {
         // What fails here ends the forker, and with it the spare: the launcher sees that and does without.
         let Ok((from_spare, to_forker)) = pipe_with(PipeFlags::CLOEXEC) else { return ExitCode::FAILURE };
         match sys::fork(alone) {
             Ok(Forked::Child) => {
                 drop(from_spare);
-                return wait_for_order(socket, File::from(to_forker), &title, alone);
+                return wait_for_order(socket, File::from(to_forker), dev, &title, alone);
             }
             Ok(Forked::Parent(_)) => {
                 drop(to_forker);
-                if !is_taken(&socket, from_spare) {
+                dev = ReadyDev::make().ok();
+                let mut from_spare = File::from(from_spare);
+                if !is_taken(&socket, &mut from_spare) {
                     return ExitCode::SUCCESS;
                 }
+                give_way(&socket, &from_spare);
             }
             Err(_) => return ExitCode::FAILURE,
         }
@@ -147,22 +156,33 @@ fn serve(socket: OwnedFd, alone: &OneThread) -> ExitCode {
 }
 
 /// Waits until the spare has an order. `false` if it never will: the launcher or the spare has ended.
-fn is_taken(socket: &OwnedFd, from_spare: OwnedFd) -> bool {
-    let mut fds = [PollFd::new(&from_spare, PollFlags::IN), PollFd::new(socket, PollFlags::empty())];
+fn is_taken(socket: &OwnedFd, from_spare: &mut File) -> bool {
+    let mut fds = [PollFd::new(from_spare, PollFlags::IN), PollFd::new(socket, PollFlags::empty())];
     // Both could be: an order that was taken is the launcher's last one then.
     let polled = rustix::io::retry_on_intr(|| poll(&mut fds, None));
-    polled.is_ok()
-        && !fds[1].revents().contains(PollFlags::HUP)
-        && File::from(from_spare).read(&mut [0]).is_ok_and(|n| n == 1)
+    polled.is_ok() && !fds[1].revents().contains(PollFlags::HUP) && from_spare.read(&mut [0]).is_ok_and(|n| n == 1)
+}
+
+/// Lets the shim have the processors while it builds its container, unless there is another order already.
+fn give_way(socket: &OwnedFd, from_shim: &File) {
+    let mut fds = [PollFd::new(from_shim, PollFlags::empty()), PollFd::new(socket, PollFlags::IN)];
+    // Whatever comes of it, the next spare is due.
+    let _ = poll(&mut fds, Some(&START_TIME));
 }
 
 /// The spare's life, and then the shim's.
-fn wait_for_order(socket: OwnedFd, mut to_forker: File, title: &Title, alone: &OneThread) -> ExitCode {
+fn wait_for_order(
+    socket: OwnedFd,
+    mut to_forker: File,
+    dev: Option<ReadyDev>,
+    title: &Title,
+    alone: &OneThread,
+) -> ExitCode {
     // Whoever ends the forker means the orders that are not taken yet, too.
     let ready = set_parent_process_death_signal(Some(Signal::KILL))
         .doing(|| "tie the spare shim to its forker".to_owned())
         .and_then(|()| sys::own_children().doing(|| "be told of children's ends".to_owned()))
-        .and_then(|()| Ready::prepare());
+        .and_then(|()| Ready::prepare(dev));
     let Ok(ready) = ready else { return ExitCode::FAILURE };
     // For want of descriptors or memory an order is not understood: that launch fails, its pipe was closed.
     let Ok(Some(order)) = receive(&socket) else { return ExitCode::FAILURE };
@@ -170,12 +190,12 @@ fn wait_for_order(socket: OwnedFd, mut to_forker: File, title: &Title, alone: &O
         return ExitCode::FAILURE;
     }
     // Else nobody would see the forker die.
-    drop((socket, to_forker));
+    drop(socket);
     let Order { dir, lock, launcher, log } = order;
     let _ = dup2_stderr(&log);
     drop(log);
     title.set(SHIM_NAME, &format!("{SHIM_NAME} {} {}", shim::LAUNCH_ARGUMENT, dir.display()));
-    shim::own(&dir, ready, File::from(lock), File::from(launcher), alone)
+    shim::own(&dir, ready, File::from(lock), File::from(launcher), Some(to_forker), alone)
 }
 
 /// Lets go of everything that is the launcher's, and of the shims: nobody waits for them.

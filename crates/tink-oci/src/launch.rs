@@ -1,7 +1,6 @@
 //! Starting a container, from the launcher's side.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -10,8 +9,11 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Signal;
+use tokio::time::timeout;
 
 use crate::capabilities::log_missing_once;
 use crate::claim::Claim;
@@ -22,6 +24,7 @@ use crate::process::ProcessId;
 use crate::record::Record;
 use crate::shim::{LAUNCH_ARGUMENT, SHIM_NAME};
 use crate::spec::{Spec, SpecError};
+use crate::sys;
 
 /// How long the shim may be silent: building a container takes milliseconds, but the source of a bind may be on a disk
 /// or server that answers late.
@@ -62,17 +65,31 @@ impl Claim {
     /// As [`launch_blocking`].
     pub async fn launch(self) -> Result<Record, LaunchError> {
         let dir = self.spec().dir.clone();
-        match tokio::task::spawn_blocking(move || self.launch_blocking()).await {
-            Ok(result) => result,
-            Err(source) => Err(LaunchError::Interrupted { dir, source }),
+        match self.order()? {
+            // No thread waits for it, which would have to be woken up first.
+            Ordered::Shim(answers) => Answers::outcome_async(&dir, answers).await,
+            Ordered::Nobody(streams) => match tokio::task::spawn_blocking(move || streams.start_again()).await {
+                Ok(result) => result,
+                Err(source) => Err(LaunchError::Interrupted { dir, source }),
+            },
         }
     }
 
-    fn launch_blocking(mut self) -> Result<Record, LaunchError> {
+    fn launch_blocking(self) -> Result<Record, LaunchError> {
+        let dir = self.spec().dir.clone();
+        match self.order()? {
+            Ordered::Shim(answers) => Answers::outcome(&dir, answers),
+            Ordered::Nobody(streams) => streams.start_again(),
+        }
+    }
+
+    /// Orders a shim of the forker.
+    fn order(mut self) -> Result<Ordered, LaunchError> {
         log_missing_once();
         let dir = self.spec().dir.clone();
         let spawning = |source| LaunchError::Spawn { dir: dir.clone(), source };
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| spawning(error.into()))?;
+        fcntl_setfl(&read, OFlags::NONBLOCK).map_err(|error| spawning(error.into()))?;
         let log =
             File::options().create(true).append(true).mode(0o600).open(dir.join(SHIM_LOG_FILE)).map_err(spawning)?;
         // The sign of life goes on from us to the shim: at no time does the container look as if there were none.
@@ -80,17 +97,38 @@ impl Claim {
             Some(lock) => lock,
             None => File::open("/dev/null").map_err(spawning)?,
         };
-        let starter = if forker::order(&dir, lock.as_fd(), write.as_fd(), log.as_fd()) {
-            drop((lock, write, log));
-            None
-        } else {
-            Some(start_again(&dir, lock, write, log).map_err(spawning)?)
-        };
-        let answer = Answers::new(read).outcome(&dir);
-        if let Some(mut starter) = starter {
-            // It only forks the shim and ends; the shim is no child of ours.
-            starter.wait().map_err(spawning)?;
+        if forker::order(&dir, lock.as_fd(), write.as_fd(), log.as_fd()) {
+            return Ok(Ordered::Shim(read));
         }
+        Ok(Ordered::Nobody(Streams { dir, lock, launcher: write, log, answers: read }))
+    }
+}
+
+/// Who starts the container.
+enum Ordered {
+    /// A shim, which will answer on this pipe.
+    Shim(OwnedFd),
+    /// There is no forker; a shim is still to be started, with these.
+    Nobody(Streams),
+}
+
+/// What a shim is started with.
+struct Streams {
+    dir: PathBuf,
+    lock: File,
+    launcher: OwnedFd,
+    log: File,
+    answers: OwnedFd,
+}
+
+impl Streams {
+    fn start_again(self) -> Result<Record, LaunchError> {
+        let Self { dir, lock, launcher, log, answers } = self;
+        let spawning = |source| LaunchError::Spawn { dir: dir.clone(), source };
+        let mut starter = start_again(&dir, lock, launcher, log).map_err(spawning)?;
+        let answer = Answers::outcome(&dir, answers);
+        // It only forks the shim and ends; the shim is no child of ours.
+        starter.wait().map_err(spawning)?;
         answer
     }
 }
@@ -110,50 +148,93 @@ fn start_again(dir: &Path, lock: File, launcher: OwnedFd, log: File) -> std::io:
         .spawn()
 }
 
-/// The shim's answers, with a deadline.
-struct Answers {
-    pipe: BufReader<File>,
+/// What the shim has said on the pipe, which does not block.
+struct Answers<'a> {
+    dir: &'a Path,
+    /// What has come and is no whole message yet.
+    text: Vec<u8>,
+    shim: Option<ProcessId>,
 }
 
-impl Answers {
-    fn new(pipe: OwnedFd) -> Self {
-        Self { pipe: BufReader::new(File::from(pipe)) }
-    }
-
-    fn outcome(&mut self, dir: &Path) -> Result<Record, LaunchError> {
-        let mut shim: Option<ProcessId> = None;
+impl<'a> Answers<'a> {
+    /// Waits for what it comes to.
+    fn outcome(dir: &'a Path, pipe: OwnedFd) -> Result<Record, LaunchError> {
+        let mut answers = Self::none(dir);
         loop {
-            match self.next() {
-                Ok(Some(Message::Shim(id))) => shim = Some(id),
-                Ok(Some(Message::Started(record))) => return Ok(*record),
-                Ok(Some(Message::Failed(failure))) => return Err(failure.into()),
-                Ok(None) => {
-                    return may_have_run(dir)
-                        .ok_or_else(|| LaunchError::Silent { dir: dir.to_owned(), log: last_words(dir) });
+            match wait(&pipe).and_then(|()| answers.take(&pipe)) {
+                Ok(Some(outcome)) => return outcome,
+                Ok(None) => {}
+                Err(source) => return answers.give_up(source),
+            }
+        }
+    }
+
+    /// As [`Answers::outcome`], without a thread of its own.
+    async fn outcome_async(dir: &'a Path, pipe: OwnedFd) -> Result<Record, LaunchError> {
+        let mut answers = Self::none(dir);
+        let waited = async {
+            let pipe = sys::await_readable(pipe)?;
+            loop {
+                let mut ready =
+                    timeout(HANDSHAKE_DEADLINE, pipe.readable()).await.map_err(|_| std::io::ErrorKind::TimedOut)??;
+                if let Some(outcome) = answers.take(pipe.get_ref())? {
+                    return Ok(outcome);
                 }
-                Err(source) => {
-                    // What it was ordered must not come later.
-                    forker::end_forker();
-                    // The half-built container dies with its shim.
-                    let _ = shim.map(|shim| shim.signal(Signal::KILL));
-                    return may_have_run(dir).ok_or(LaunchError::Handshake { dir: dir.to_owned(), source });
+                ready.clear_ready();
+            }
+        };
+        let waited: std::io::Result<_> = waited.await;
+        waited.unwrap_or_else(|source| answers.give_up(source))
+    }
+
+    fn none(dir: &'a Path) -> Self {
+        Self { dir, text: Vec::new(), shim: None }
+    }
+
+    /// Takes what is there; nothing if that is not the outcome yet.
+    fn take(&mut self, pipe: &OwnedFd) -> std::io::Result<Option<Result<Record, LaunchError>>> {
+        let mut buffer = [0_u8; 4096];
+        loop {
+            match rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut buffer)) {
+                Ok(0) => return Ok(Some(self.silence())),
+                Ok(length) => self.text.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+            while let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.text.drain(..=end).collect();
+                match serde_json::from_slice(&line)? {
+                    Message::Shim(id) => self.shim = Some(id),
+                    Message::Started(record) => return Ok(Some(Ok(*record))),
+                    Message::Failed(failure) => return Ok(Some(Err(failure.into()))),
                 }
             }
         }
     }
 
-    fn next(&mut self) -> std::io::Result<Option<Message>> {
-        if self.pipe.buffer().is_empty() {
-            let limit = Timespec::try_from(HANDSHAKE_DEADLINE).map_err(|_| std::io::ErrorKind::InvalidInput)?;
-            let mut fds = [PollFd::from_borrowed_fd(self.pipe.get_ref().as_fd(), PollFlags::IN)];
-            if rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)))? == 0 {
-                return Err(std::io::ErrorKind::TimedOut.into());
-            }
-        }
-        let mut line = Vec::new();
-        // Each message comes in one write, far below what a pipe takes at once.
-        self.pipe.read_until(b'\n', &mut line)?;
-        if line.is_empty() { Ok(None) } else { Ok(Some(serde_json::from_slice(&line)?)) }
+    /// The shim has gone.
+    fn silence(&self) -> Result<Record, LaunchError> {
+        let silent = || LaunchError::Silent { dir: self.dir.to_owned(), log: last_words(self.dir) };
+        may_have_run(self.dir).ok_or_else(silent)
+    }
+
+    /// Nothing that can be understood comes.
+    fn give_up(&self, source: std::io::Error) -> Result<Record, LaunchError> {
+        // What it was ordered must not come later.
+        forker::end_forker();
+        // The half-built container dies with its shim.
+        let _ = self.shim.map(|shim| shim.signal(Signal::KILL));
+        may_have_run(self.dir).ok_or(LaunchError::Handshake { dir: self.dir.to_owned(), source })
+    }
+}
+
+/// Waits until there is something to read.
+fn wait(pipe: &OwnedFd) -> std::io::Result<()> {
+    let limit = Timespec::try_from(HANDSHAKE_DEADLINE).map_err(|_| std::io::ErrorKind::InvalidInput)?;
+    let mut fds = [PollFd::new(pipe, PollFlags::IN)];
+    match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)))? {
+        0 => Err(std::io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
     }
 }
 

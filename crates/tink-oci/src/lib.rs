@@ -37,6 +37,7 @@ mod capabilities;
 mod cgroup;
 mod claim;
 mod container;
+mod ending;
 mod exec;
 mod exit;
 mod failure;

@@ -1,6 +1,10 @@
 //! The kernel's list of mounts.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// One line of `/proc/self/mountinfo`, the parts we use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +23,33 @@ pub(crate) struct Mount {
 
 /// The mounts of this process's mount namespace, in the order they were made.
 pub(crate) fn read() -> std::io::Result<Vec<Mount>> {
-    Ok(parse(&std::fs::read_to_string("/proc/self/mountinfo")?))
+    MountTable::open()?.read()
+}
+
+/// The kernel's list, which tells whether it has changed since it was opened.
+pub(crate) struct MountTable {
+    file: File,
+}
+
+impl MountTable {
+    pub(crate) fn open() -> std::io::Result<Self> {
+        Ok(Self { file: File::open("/proc/self/mountinfo")? })
+    }
+
+    /// What is in it; once.
+    pub(crate) fn read(&self) -> std::io::Result<Vec<Mount>> {
+        let mut text = String::new();
+        (&self.file).read_to_string(&mut text)?;
+        Ok(parse(&text))
+    }
+
+    /// Whether anything was mounted or unmounted since it was opened, as proc_pid_mounts(5) says; `true` if nobody can say.
+    pub(crate) fn has_changed(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [PollFd::new(&self.file, PollFlags::PRI)];
+        let polled = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&now)));
+        polled.is_err() || fds[0].revents().intersects(PollFlags::PRI | PollFlags::ERR)
+    }
 }
 
 /// The mounts that another process sees.
@@ -70,6 +100,8 @@ fn unescape(field: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
     use super::*;
 
     #[test]
@@ -85,5 +117,17 @@ mod tests {
     #[test]
     fn the_root_of_this_machine_is_found() {
         assert!(read().unwrap().iter().any(|mount| mount.point == std::path::Path::new("/")));
+    }
+
+    #[test]
+    fn a_mount_is_noticed() {
+        // Others may mount something at any moment.
+        let table = (0..1000).map(|_| MountTable::open().unwrap()).find(|table| !table.has_changed()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), None::<&std::ffi::CStr>).unwrap();
+        assert!(table.has_changed());
+        let table = MountTable::open().unwrap();
+        unmount(dir.path(), UnmountFlags::DETACH).unwrap();
+        assert!(table.has_changed());
     }
 }

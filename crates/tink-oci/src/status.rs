@@ -66,7 +66,7 @@ pub async fn wait(dir: &Path) -> Result<ExitStatus, WaitError> {
                 // Made anew in the next round: what was starting has a record of its shim by then.
                 watch = None;
             }
-            (Some(shim), None) if ended(shim).await.map_err(watching)? => {}
+            (Some(shim), None) if ended(dir, shim).await.map_err(watching)? => {}
             // Starting, just ended, or another PID namespace's: the directory tells. Looked at once more before waiting, so
             // that nothing happens unseen in between.
             (_, None) => watch = Some(Watch::new(dir, &[dir.to_owned()]).map_err(watching)?),

@@ -8,6 +8,8 @@ use rustix::fs::inotify;
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
+use crate::ending;
+use crate::exit::ExitStatus;
 use crate::process::ProcessId;
 use crate::record::Record;
 use crate::sys;
@@ -64,13 +66,27 @@ impl Watch {
     }
 }
 
-/// Waits until a process has ended; `false`, at once, if it is not there (any more, or in our PID namespace).
+/// Waits until the exit of the container in `dir` can be read or its shim has ended; `false`, at once, if the shim is not there
+/// (any more, or in our PID namespace).
 ///
 /// Cheaper than a [`Watch`]: the kernel takes milliseconds to close an inotify descriptor.
-pub(crate) async fn ended(process: ProcessId) -> std::io::Result<bool> {
-    let Some(handle) = process.open()? else { return Ok(false) };
-    let handle = sys::await_readable(handle)?;
-    handle.readable().await?.retain_ready();
+pub(crate) async fn ended(dir: &Path, shim: ProcessId) -> std::io::Result<bool> {
+    let Some(shim) = shim.open()? else { return Ok(false) };
+    let shim = sys::await_readable(shim)?;
+    let ending = ending::watch(dir).map(sys::await_readable).transpose()?;
+    if ExitStatus::is_there(dir) {
+        return Ok(true);
+    }
+    let told = async {
+        match &ending {
+            Some(ending) => ending.readable().await.map(drop),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        told = told => told?,
+        ended = shim.readable() => drop(ended?),
+    }
     Ok(true)
 }
 

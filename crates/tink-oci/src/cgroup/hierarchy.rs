@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::mountinfo::Mount;
+use crate::mountinfo::{Mount, MountTable};
 
 /// Which interface a hierarchy has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +23,44 @@ pub(crate) struct Hierarchy {
     own: String,
 }
 
-/// The hierarchies mounted here, each once.
+/// The hierarchies mounted here, each once, that of version 2 first.
 pub(crate) fn discover() -> std::io::Result<Vec<Hierarchy>> {
-    let own = match std::fs::read_to_string("/proc/self/cgroup") {
-        Ok(own) => own,
+    Ok(Hierarchies::find()?.found)
+}
+
+/// What [`discover`] finds, found before it is needed.
+pub(crate) struct Hierarchies {
+    found: Vec<Hierarchy>,
+    /// What the kernel said of the calling process's cgroups; nothing where it has none.
+    own: Option<String>,
+    mounts: MountTable,
+}
+
+impl Hierarchies {
+    pub(crate) fn find() -> std::io::Result<Self> {
+        let own = own_cgroups()?;
+        // In this order: what is mounted from now on is noticed.
+        let mounts = MountTable::open()?;
+        let found = match &own {
+            Some(own) => select(&mounts.read()?, own),
+            None => Vec::new(),
+        };
+        Ok(Self { found, own, mounts })
+    }
+
+    /// As they are now.
+    pub(crate) fn now(self) -> std::io::Result<Vec<Hierarchy>> {
+        if self.mounts.has_changed() || own_cgroups()? != self.own { discover() } else { Ok(self.found) }
+    }
+}
+
+fn own_cgroups() -> std::io::Result<Option<String>> {
+    match std::fs::read_to_string("/proc/self/cgroup") {
+        Ok(own) => Ok(Some(own)),
         // A kernel without cgroups.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    Ok(select(&crate::mountinfo::read()?, &own))
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn select(mounts: &[Mount], own: &str) -> Vec<Hierarchy> {
@@ -51,6 +80,7 @@ fn select(mounts: &[Mount], own: &str) -> Vec<Hierarchy> {
         let own = own_cgroup(own, version, &options).unwrap_or_else(|| "/".to_owned());
         found.push(Hierarchy { mount: mount.point.clone(), version, options, own });
     }
+    found.sort_by_key(|hierarchy| hierarchy.version == Version::V1);
     found
 }
 
@@ -96,8 +126,10 @@ impl Hierarchy {
         for name in ["cpuset.cpus", "cpuset.mems"] {
             let current = std::fs::read_to_string(path.join(name))?;
             if current.trim().is_empty()
-                && let Some(parent) = path.parent()
+                && let Some(parent) = path.parent().filter(|_| path != self.mount)
             {
+                // Somebody else's start may have just made it.
+                self.inherit_cpuset(parent)?;
                 super::write(&path.join(name), std::fs::read_to_string(parent.join(name))?.trim())?;
             }
         }
@@ -133,7 +165,7 @@ mod tests {
         let seen: Vec<_> = found.iter().map(|h| (h.options.as_str(), h.own.as_str(), h.is_managed())).collect();
         assert_eq!(
             seen,
-            [("cpu,cpuacct", "/a", false), ("name=systemd", "/tink.service", true), ("", "/tink.service", true)]
+            [("", "/tink.service", true), ("cpu,cpuacct", "/a", false), ("name=systemd", "/tink.service", true)]
         );
     }
 

@@ -108,11 +108,16 @@ fn open(pid: i32) -> Option<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cgroup::{create, discover, remove};
+    use crate::cgroup::{Cgroups, discover, remove};
 
     /// A shell that forks all the time, in every cgroup of the machine whose interface has this file.
     fn restless(name: &str) -> (Vec<PathBuf>, std::process::Child) {
-        let (all, left_out) = create(&discover().unwrap(), &format!("test-{name}-{}", std::process::id()));
+        let left_out = std::cell::RefCell::new(Vec::new());
+        let note = |reason: &str| left_out.borrow_mut().push(reason.to_owned());
+        let id = format!("test-{name}-{}", std::process::id());
+        let mut cgroups = Cgroups::begin(discover().unwrap(), &id, note);
+        cgroups.complete(note);
+        let all = cgroups.own;
         let mut chosen = Vec::new();
         for path in all {
             if path.join(name).exists() { chosen.push(path) } else { remove(&[path]).unwrap() }

@@ -14,8 +14,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::process::Pid;
 
-pub(crate) use hierarchy::{Hierarchy, Version, discover};
+pub(crate) use hierarchy::{Hierarchies, Hierarchy, Version, discover};
 pub(crate) use kill::{is_populated, kill_all, processes};
 pub(crate) use oom::oom_kills;
 
@@ -31,46 +32,23 @@ fn path_in(hierarchy: &Hierarchy, id: &str) -> PathBuf {
     hierarchy.mount.join(PARENT).join(id)
 }
 
-/// Makes the container's cgroups. A hierarchy that cannot be used is left out and named in the second list.
-pub(crate) fn create(hierarchies: &[Hierarchy], id: &str) -> (Vec<PathBuf>, Vec<String>) {
-    let (mut made, mut left_out) = (Vec::new(), Vec::new());
-    for hierarchy in hierarchies {
-        let path = path_in(hierarchy, id);
-        match create_in(hierarchy, &path) {
-            Ok(()) => made.push(path),
-            Err(error) => {
-                let _ = remove(std::slice::from_ref(&path));
-                left_out.push(format!("{}: {error}", hierarchy.mount.display()));
-            }
-        }
-    }
-    (made, left_out)
-}
-
 fn create_in(hierarchy: &Hierarchy, path: &Path) -> std::io::Result<()> {
-    let parent = path.parent().unwrap_or(&hierarchy.mount);
-    // The last container to end removes the parent: it may go between the two calls, and is simply made again.
+    // The last container to end removes the parent: it may go between two calls, and is simply made again.
     for _ in 0..16 {
-        if hierarchy.version == Version::V2 {
-            // Best effort: the memory controller tells of OOM kills, but a root with processes in it may not delegate.
-            let _ = write(&hierarchy.mount.join("cgroup.subtree_control"), "+memory");
-        }
-        make_dir(parent)?;
-        match prepare(hierarchy, parent).and_then(|()| make_dir(path)).and_then(|()| hierarchy.inherit_cpuset(path)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        match make_dir(path).and_then(|()| hierarchy.inherit_cpuset(path)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                make_dir(path.parent().unwrap_or(&hierarchy.mount))?;
+            }
             done => return done,
         }
     }
     Err(std::io::ErrorKind::NotFound.into())
 }
 
-fn prepare(hierarchy: &Hierarchy, parent: &Path) -> std::io::Result<()> {
-    match hierarchy.version {
-        Version::V1 => hierarchy.inherit_cpuset(parent),
-        Version::V2 => {
-            let _ = write(&parent.join("cgroup.subtree_control"), "+memory");
-            Ok(())
-        }
+/// Best effort: the memory controller tells of OOM kills, but a root with processes in it may not delegate.
+fn count_memory(hierarchy: &Hierarchy) {
+    for above in [hierarchy.mount.clone(), hierarchy.mount.join(PARENT)] {
+        let _ = write(&above.join("cgroup.subtree_control"), "+memory");
     }
 }
 
@@ -88,41 +66,75 @@ pub(crate) struct Cgroups {
     pub(crate) own: Vec<PathBuf>,
     /// The one that a process can be born into: that of version 2.
     pub(crate) birthplace: Option<PathBuf>,
+    id: String,
+    /// How many hierarchies have been tried.
+    tried: usize,
 }
 
 impl Cgroups {
-    /// Makes them for the container `id`; `left_out` hears of hierarchies that cannot be used.
-    pub(crate) fn make(hierarchies: Vec<Hierarchy>, id: &str, left_out: impl Fn(&str)) -> Self {
-        let (own, unusable) = create(&hierarchies, id);
-        unusable.iter().for_each(|reason| left_out(reason));
-        let unified = hierarchies.iter().find(|hierarchy| hierarchy.version == Version::V2);
-        let birthplace = unified.map(|unified| path_in(unified, id)).filter(|path| own.contains(path));
-        Self { hierarchies, own, birthplace }
+    /// Makes the first of them for the container `id`, that of version 2 if there is one; `left_out` hears of hierarchies
+    /// that cannot be used. [`Cgroups::complete`] makes the others, for which nobody has to wait.
+    pub(crate) fn begin(hierarchies: Vec<Hierarchy>, id: &str, left_out: impl Fn(&str)) -> Self {
+        let mut cgroups = Self { hierarchies, own: Vec::new(), birthplace: None, id: id.to_owned(), tried: 0 };
+        while cgroups.own.is_empty() && cgroups.make_next(&left_out) {}
+        let unified = cgroups.hierarchies.iter().find(|hierarchy| hierarchy.version == Version::V2);
+        let unified = unified.map(|unified| path_in(unified, id));
+        cgroups.birthplace = unified.filter(|path| cgroups.own.contains(path));
+        cgroups
+    }
+
+    /// Makes those that [`Cgroups::begin`] left.
+    pub(crate) fn complete(&mut self, left_out: impl Fn(&str)) {
+        while self.make_next(&left_out) {}
+        self.hierarchies.iter().filter(|hierarchy| hierarchy.version == Version::V2).for_each(count_memory);
+    }
+
+    fn make_next(&mut self, left_out: &impl Fn(&str)) -> bool {
+        let Some(hierarchy) = self.hierarchies.get(self.tried) else { return false };
+        self.tried += 1;
+        let path = path_in(hierarchy, &self.id);
+        match create_in(hierarchy, &path) {
+            Ok(()) => self.own.push(path),
+            Err(error) => {
+                left_out(&format!("{}: {error}", hierarchy.mount.display()));
+                let _ = remove(&[path]);
+            }
+        }
+        true
+    }
+
+    /// Moves a process into each of them that it is not in; `failed` hears of those that do not take it. It may have been
+    /// born in one.
+    pub(crate) fn take_in(&self, process: Pid, failed: impl Fn(&Path, std::io::Error)) {
+        let pid = process.as_raw_nonzero().get();
+        let born_in = self.birthplace.as_deref().filter(|path| is_in(path, pid));
+        join_all(self.own.iter().map(PathBuf::as_path).filter(|path| born_in != Some(*path)), pid, failed);
     }
 }
 
-/// Moves the calling process into each of the cgroups that it is not in; `failed` hears of those that do not take it. It may
-/// have been born in `birthplace`.
+/// The number that stands for the calling process.
+pub(crate) const MYSELF: i32 = 0;
+
+/// Moves a process into each of the cgroups; `failed` hears of those that do not take it.
 ///
 /// Nothing depends on a single one: version 1's `cpu` takes no process of real-time priority, for one.
-pub(crate) fn join_all(paths: &[PathBuf], birthplace: Option<&Path>, failed: impl Fn(&Path, std::io::Error)) {
-    let born_in = birthplace.filter(|path| is_in(path));
-    let missing: Vec<&PathBuf> = paths.iter().filter(|path| born_in != Some(path.as_path())).collect();
-    if missing.is_empty() {
+pub(crate) fn join_all<'a>(paths: impl Iterator<Item = &'a Path>, pid: i32, failed: impl Fn(&Path, std::io::Error)) {
+    let mut paths = paths.peekable();
+    if paths.peek().is_none() {
         return;
     }
     let _hurry = hurry::Hurry::begin();
-    for path in missing {
-        if let Err(error) = join(path) {
+    for path in paths {
+        if let Err(error) = join(path, pid) {
             failed(path, error);
         }
     }
 }
 
-/// Whether the calling process is in this cgroup, of version 2, already.
-fn is_in(path: &Path) -> bool {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let unified = own.lines().find_map(|line| line.strip_prefix("0::"));
+/// Whether a process is in this cgroup, of version 2, already.
+fn is_in(path: &Path, pid: i32) -> bool {
+    let all = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let unified = all.lines().find_map(|line| line.strip_prefix("0::"));
     // Only the end is compared: the hierarchy may be mounted from within, and no two cgroups of ours have one name.
     unified.is_some_and(|own| path.ends_with(own.trim_start_matches('/')) && own.len() > 1)
 }
@@ -132,9 +144,9 @@ pub(crate) fn open(path: &Path) -> Option<OwnedFd> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-/// Moves the calling process into a cgroup.
-pub(crate) fn join(path: &Path) -> std::io::Result<()> {
-    write(&path.join("cgroup.procs"), "0")
+/// Moves a process into a cgroup.
+fn join(path: &Path, pid: i32) -> std::io::Result<()> {
+    write(&path.join("cgroup.procs"), &pid.to_string())
 }
 
 /// Moves the calling process out of cgroups that a service manager would empty together with the worker's.
@@ -145,14 +157,14 @@ pub(crate) fn leave_service(hierarchies: &[Hierarchy], id: &str) -> Option<PathB
     let path = of_shim(&path_in(managed, id));
     create_in(managed, &path).ok()?;
     let _hurry = hurry::Hurry::begin();
-    join(&path).ok().map(|()| path)
+    join(&path, MYSELF).ok().map(|()| path)
 }
 
 /// As [`leave_service`], but to the root of the hierarchy, which nobody has to remove. Best effort.
 pub(crate) fn leave_service_for_root() {
     let hierarchies = discover().unwrap_or_default();
     for managed in hierarchies.iter().filter(|hierarchy| hierarchy.is_managed() && !hierarchy.is_own_at_root()) {
-        let _ = join(&managed.mount);
+        let _ = join(&managed.mount, MYSELF);
     }
 }
 
@@ -166,7 +178,7 @@ pub(crate) fn of_shim(container: &Path) -> PathBuf {
 /// Moves the calling process to the root of the hierarchy that `path` is in, so that `path` can be removed.
 pub(crate) fn rejoin_root(path: &Path) {
     if let Some(root) = path.parent().and_then(Path::parent) {
-        let _ = join(root);
+        let _ = join(root, MYSELF);
     }
 }
 

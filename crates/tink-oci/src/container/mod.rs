@@ -19,6 +19,7 @@ mod user;
 
 use std::os::unix::fs::MetadataExt;
 
+pub(crate) use dev::ReadyDev;
 pub(crate) use environment::Environment;
 pub(crate) use limits::set_limits;
 pub(crate) use program::run;

@@ -1,12 +1,14 @@
 //! What is mounted in the container, and in which order.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{Mode, mkdirat};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, MoveMountFlags, mount, move_mount};
 
+use super::dev::ReadyDev;
 use super::root::{Missing, Root};
 use super::{binds, dev};
 use crate::cgroup;
@@ -36,7 +38,7 @@ const OF_DEV: MountFlags = MountFlags::NOSUID.union(MountFlags::STRICTATIME);
 /// As in a privileged container of Docker: nothing masked, nothing read-only.
 const STANDARD: [Standard; 7] = [
     Standard { target: "/proc", kind: "proc", flags: PLAIN, options: None },
-    Standard { target: "/dev", kind: "tmpfs", flags: OF_DEV, options: Some(c"mode=755,size=65536k") },
+    Standard { target: "/dev", kind: "tmpfs", flags: OF_DEV, options: Some(dev::OPTIONS) },
     Standard { target: "/sys", kind: "sysfs", flags: PLAIN, options: None },
     Standard {
         target: "/dev/pts",
@@ -51,16 +53,35 @@ const STANDARD: [Standard; 7] = [
 
 const CGROUP: &str = "/sys/fs/cgroup";
 
+/// What others make for the container's mounts.
+pub(super) struct Given<'a> {
+    pub(super) dev: Option<&'a ReadyDev>,
+    pub(super) hierarchies: &'a [cgroup::Hierarchy],
+    /// Returns when the calling process is in its cgroups and in a namespace of them; taken when that has been done.
+    pub(super) admission: Option<&'a mut dyn FnMut() -> Result<(), StartFailure>>,
+}
+
+impl<'a> Given<'a> {
+    /// The cgroup hierarchies, when the calling process is where it belongs in them.
+    pub(super) fn admitted(&mut self) -> Result<&'a [cgroup::Hierarchy], StartFailure> {
+        if let Some(admission) = self.admission.take() {
+            admission()?;
+        }
+        Ok(self.hierarchies)
+    }
+}
+
 enum Planned<'a> {
     Standard(&'static Standard),
     Volume(&'a Volume),
 }
 
 /// Mounts the standard file systems and the volumes, those nearer to the root first, so that none hides another.
-pub(super) fn mount_all(spec: &Spec, hierarchies: &[cgroup::Hierarchy], root: &Root) -> Result<(), StartFailure> {
+pub(super) fn mount_all(spec: &Spec, given: &mut Given<'_>, root: &Root) -> Result<(), StartFailure> {
     for planned in plan(&spec.volumes) {
         match planned {
-            Planned::Standard(standard) => mount_standard(standard, hierarchies, root)?,
+            Planned::Standard(standard) if standard.target == CGROUP => mount_cgroups(given.admitted()?, root)?,
+            Planned::Standard(standard) => mount_standard(standard, given.dev, root)?,
             Planned::Volume(volume) => binds::mount_volume(volume, spec.stand_ins.as_deref(), root)?,
         }
     }
@@ -104,18 +125,29 @@ pub(super) fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-fn mount_standard(standard: &Standard, hierarchies: &[cgroup::Hierarchy], root: &Root) -> Result<(), StartFailure> {
+fn mount_standard(standard: &Standard, ready: Option<&ReadyDev>, root: &Root) -> Result<(), StartFailure> {
     let what = || format!("mount {} on {}", standard.kind, standard.target);
-    if standard.kind == "cgroup" {
-        return mount_cgroups(hierarchies, root);
-    }
     let target = root.locate(standard.target.as_ref(), Missing::Directory).doing(what)?;
+    let is_dev = standard.target == "/dev";
+    if is_dev && ready.is_some_and(|ready| attach(ready.fd(), &target).is_ok()) {
+        return Ok(());
+    }
     match mount(standard.kind, mount_point(&target), standard.kind, standard.flags, standard.options) {
         // A kernel without POSIX message queues is a small loss.
         Err(Errno::NODEV) if standard.kind == "mqueue" => return Ok(()),
         mounted => mounted.doing(what)?,
     }
-    if standard.target == "/dev" { dev::fill(root) } else { Ok(()) }
+    if !is_dev {
+        return Ok(());
+    }
+    // Located anew: this time it is what was just mounted.
+    dev::fill(&root.locate(standard.target.as_ref(), Missing::Refuse).doing(what)?)
+}
+
+/// Mounts what is mounted nowhere yet.
+fn attach(mount: BorrowedFd<'_>, target: &OwnedFd) -> rustix::io::Result<()> {
+    let by_descriptor = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", target, "", by_descriptor)
 }
 
 /// The cgroup hierarchies as the host has them, seen from the container's own cgroup namespace, writable.
@@ -135,11 +167,16 @@ fn mount_cgroups(hierarchies: &[cgroup::Hierarchy], root: &Root) -> Result<(), S
         return Ok(());
     }
     mount("tmpfs", mount_point(&target), "tmpfs", PLAIN, Some(c"mode=755")).doing(what)?;
+    // Nothing in what was just mounted leads anywhere else.
+    let target = root.locate(CGROUP.as_ref(), Missing::Refuse).doing(what)?;
     for hierarchy in hierarchies {
         let Some(name) = hierarchy.mount.file_name() else { continue };
-        let path = Path::new(CGROUP).join(name);
-        let target = root.locate(&path, Missing::Directory).doing(what)?;
-        let _ = mount_hierarchy(hierarchy, &mount_point(&target));
+        match mkdirat(&target, name, Mode::from_raw_mode(0o755)) {
+            // Two hierarchies of one name: the first is as good.
+            Err(Errno::EXIST) => continue,
+            made => made.doing(what)?,
+        }
+        let _ = mount_hierarchy(hierarchy, &format!("{}/{}", mount_point(&target), name.display()));
     }
     Ok(())
 }

@@ -9,15 +9,17 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Signal, chroot, fchdir, set_parent_process_death_signal, setsid, umask};
 
-use super::mounts;
+use super::dev::ReadyDev;
+use super::mounts::{self, Given};
 use super::rootfs::Rootfs;
 use super::{Environment, Streams, User, files, limits, loopback, pivot, program};
-use crate::cgroup::{self, Cgroups};
+use crate::cgroup::Cgroups;
 use crate::failure::{Doing, StartFailure};
 use crate::spec::{Network, Spec};
 use crate::{members, sys};
 
-/// The child's end of its agreement with the shim: *ready* when all is built, and on with *go*.
+/// The child's end of its agreement with the shim: the shim's first word is that it is in its cgroups; it is *ready* when all
+/// is built, and on with the second word.
 pub(crate) struct Gate {
     /// To the shim.
     pub(crate) ready: File,
@@ -26,12 +28,20 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// Waits until the shim has moved us into the container's cgroups.
+    fn be_admitted(&mut self) -> Result<(), StartFailure> {
+        self.hear().doing(|| "hear of the container's cgroups".to_owned())
+    }
+
     /// Says that everything is built and waits for the word to start.
     fn pass(&mut self) -> Result<(), StartFailure> {
         self.ready.write_all(b"\n").doing(|| "tell the shim that the container is ready".to_owned())?;
-        let mut go = [0_u8; 1];
-        // An end of the stream means that the shim died: the container must not run without it.
-        self.go.read_exact(&mut go).doing(|| "hear the shim's word to start".to_owned())
+        self.hear().doing(|| "hear the shim's word to start".to_owned())
+    }
+
+    /// The end of the stream means that the shim died: the container must not run without it.
+    fn hear(&mut self) -> std::io::Result<()> {
+        self.go.read_exact(&mut [0_u8; 1])
     }
 }
 
@@ -39,6 +49,7 @@ impl Gate {
 pub(crate) fn become_program(
     spec: &Spec,
     cgroups: &Cgroups,
+    dev: Option<&ReadyDev>,
     streams: &Streams,
     gate: &mut Gate,
 ) -> Result<Infallible, StartFailure> {
@@ -46,19 +57,25 @@ pub(crate) fn become_program(
     setsid().doing(|| "start a session".to_owned())?;
     // What is made below gets the modes that are given.
     umask(Mode::empty());
-    cgroup::join_all(&cgroups.own, cgroups.birthplace.as_deref(), |path, error| {
-        let _ = writeln!(std::io::stderr(), "left out the cgroup {}: {error}", path.display());
-    });
     enter_namespaces(spec)?;
     let rootfs = Rootfs::assemble(spec, members::root_name(&cgroups.own, &spec.dir))?;
     let root = rootfs.root();
     let hostname = hostname(spec)?;
     files::write(spec, &hostname, root)?;
-    mounts::mount_all(spec, &cgroups.hierarchies, root)?;
+    let mut admission = || {
+        gate.be_admitted()?;
+        // A kernel without cgroups refuses it, and has nothing to hide.
+        let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
+        Ok(())
+    };
+    let mut given = Given { dev, hierarchies: &cgroups.hierarchies, admission: Some(&mut admission) };
+    mounts::mount_all(spec, &mut given, root)?;
+    given.admitted()?;
     let user = User::resolve(root, spec.user.as_deref())?;
     let environment = Environment::new(spec, &hostname, &user.home);
     root.make_dir(spec.cwd.as_ref()).doing(|| format!("make the working directory {}", spec.cwd))?;
     limits::set_limits();
+
     let null = File::open("/dev/null").doing(|| "open /dev/null".to_owned())?;
     pivot::enter(&rootfs)?;
     streams.set(&null, &user, mounts::has_own_dev(&spec.volumes))?;
@@ -78,8 +95,6 @@ fn enter_namespaces(spec: &Spec) -> Result<(), StartFailure> {
         flags |= CloneFlags::CLONE_NEWNET;
     }
     unshare(flags).doing(|| "enter namespaces of the container's own".to_owned())?;
-    // A kernel without cgroups refuses it, and has nothing to hide.
-    let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
     make_mounts_private().doing(|| "make the container's mounts private".to_owned())?;
     if spec.network == Network::Isolated {
         loopback::up().doing(|| "bring the loopback interface up".to_owned())?;

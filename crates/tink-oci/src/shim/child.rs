@@ -11,7 +11,6 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::owner::Owner;
-use crate::boot;
 use crate::cgroup;
 use crate::container::{Gate, become_program};
 use crate::exit::ExitStatus;
@@ -21,6 +20,10 @@ use crate::record::Record;
 use crate::spec::PidNamespace;
 use crate::stop::is_stopped;
 use crate::sys::{self, Forked, OneThread};
+
+/// The shim's words to the child, a byte each: it is in its cgroups; its program shall run.
+const ADMITTED: &[u8] = b"a";
+const GO: &[u8] = b"g";
 
 /// Which process comes back from [`start`].
 pub(super) enum Role {
@@ -39,7 +42,7 @@ pub(super) struct Started {
 }
 
 /// Forks, lets the child build the container, stores the record, and lets the child become the program.
-pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> Result<Role, StartFailure> {
+pub(super) fn start(owner: &mut Owner, alone: &OneThread, started_at: Timestamp) -> Result<Role, StartFailure> {
     let (spec, cgroups) = (&owner.spec, &owner.cgroups);
     let pipes = || "make a pipe".to_owned();
     let (from_child, to_shim) = pipe_with(PipeFlags::CLOEXEC).doing(pipes)?;
@@ -57,7 +60,7 @@ pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> 
             let mut gate = Gate { ready: File::from(to_shim), go: File::from(from_shim) };
             let failure = match owner.output.child_ends() {
                 Some(streams) => {
-                    let Err(failure) = become_program(spec, cgroups, streams, &mut gate);
+                    let Err(failure) = become_program(spec, cgroups, owner.dev.as_ref(), streams, &mut gate);
                     failure
                 }
                 None => StartFailure::setup("the container's streams are gone"),
@@ -79,22 +82,30 @@ pub(super) fn start(owner: &Owner, alone: &OneThread, started_at: Timestamp) -> 
 }
 
 fn pass_gate(
-    owner: &Owner,
+    owner: &mut Owner,
     init: Pid,
     up: &mut BufReader<File>,
     down: &mut File,
     started_at: Timestamp,
 ) -> Result<Started, StartFailure> {
-    let (spec, cgroups, pid) = (&owner.spec, &owner.cgroups, init.as_raw_nonzero().get());
-    // Both while the child builds the container.
+    let pid = init.as_raw_nonzero().get();
+    // All this while the child builds the container.
+    owner.take_in(init);
+    // A child that has failed says why.
+    let _ = down.write_all(ADMITTED);
+    if let Some(mut dev) = owner.dev.take() {
+        dev.update_for(&owner.spec.volumes)?;
+    }
+    owner.hold_ending();
+    let spec = &owner.spec;
     ExitStatus::reserve(&spec.dir).doing(|| format!("take room for the exit in {}", spec.dir.display()))?;
     let record = Record {
         id: spec.id.clone(),
         dir: spec.dir.clone(),
-        boot_id: boot::boot_id().doing(|| "read the boot id".to_owned())?,
+        boot_id: owner.boot_id.clone(),
         shim: owner.id,
         init: ProcessId::of(pid).doing(|| "read the program's start time".to_owned())?,
-        cgroups: cgroups.own.clone(),
+        cgroups: owner.cgroups.own.clone(),
         started_at,
     };
     match next_word(up)? {
@@ -110,7 +121,7 @@ fn pass_gate(
     if is_stopped(&spec.dir) {
         return Err(StartFailure::setup("the container was stopped before its program started"));
     }
-    down.write_all(b"g").doing(|| "give the word to start".to_owned())?;
+    down.write_all(GO).doing(|| "give the word to start".to_owned())?;
     match next_word(up)? {
         // The pipe was closed by exec.
         None => {

@@ -1,4 +1,4 @@
-//! After the container: its cgroups go, its exit is written, its own layer goes.
+//! After the container: its exit is written, its cgroups and its own layer go.
 
 use std::error::Error;
 
@@ -14,32 +14,25 @@ use crate::exit::{ExitStatus, Outcome};
 const SAVE_PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// What the exit record says, as far as the supervision knows it.
-pub(super) struct Ending {
+pub(super) struct Facts {
     pub(super) outcome: Outcome,
     pub(super) unkillable: u32,
     pub(super) started_at: Timestamp,
     pub(super) started_ms: u64,
 }
 
-/// Cleans up, but for the container's own layer, and writes the exit. When the exit can be read, the container's processes, mounts and cgroups are gone.
-pub(super) fn finish(owner: &mut Owner, ending: Ending) {
+/// Writes the exit. When it can be read, the container's processes and mounts are gone.
+pub(super) fn finish(owner: &mut Owner, facts: Facts) {
     let oom = cgroup::oom_kills(&owner.cgroups.own).is_some_and(|kills| kills > 0);
-    if let Some(own) = owner.own_cgroup.take() {
-        cgroup::rejoin_root(&own);
-        owner.cgroups.own.push(own);
-    }
-    if let Err(error) = cgroup::remove(&owner.cgroups.own) {
-        note(&format!("failed to remove a cgroup: {error}"));
-    }
     owner.log.note_dropped();
     let exit = ExitStatus {
-        outcome: ending.outcome,
+        outcome: facts.outcome,
         oom,
-        started_at: ending.started_at,
+        started_at: facts.started_at,
         finished_at: now(),
-        ran_ms: uptime_ms().saturating_sub(ending.started_ms),
+        ran_ms: uptime_ms().saturating_sub(facts.started_ms),
         log: owner.log.totals(),
-        unkillable: ending.unkillable,
+        unkillable: facts.unkillable,
     };
     save(owner, &exit);
 }
@@ -68,8 +61,16 @@ fn save(owner: &mut Owner, exit: &ExitStatus) {
     }
 }
 
-/// Puts the exit on disk and removes what the container wrote, which makes room for a last word in the log.
+/// What nobody waits for but who removes the container: its cgroups go, the exit is put on disk, and what the container wrote
+/// is removed, which makes room for a last word in the log.
 pub(super) fn settle(owner: &mut Owner) {
+    if let Some(own) = owner.own_cgroup.take() {
+        cgroup::rejoin_root(&own);
+        owner.cgroups.own.push(own);
+    }
+    if let Err(error) = cgroup::remove(&owner.cgroups.own) {
+        note(&format!("failed to remove a cgroup: {error}"));
+    }
     match ExitStatus::sync(&owner.dir) {
         // Removed under us.
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

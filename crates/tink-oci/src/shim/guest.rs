@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{chroot, fchdir};
@@ -32,7 +33,7 @@ pub(super) fn become_program(
     let text = std::fs::read(&path).doing(|| format!("read {}", path.display()))?;
     let mut spec: Spec = serde_json::from_slice(&text).doing(|| format!("understand {}", path.display()))?;
     // Where the container could not go, or one that is full: the program is in the others.
-    cgroup::join_all(&record.cgroups, None, |_, _| {});
+    cgroup::join_all(record.cgroups.iter().map(PathBuf::as_path), cgroup::MYSELF, |_, _| {});
     // While the host's `/proc` is there: that of the container does not know us.
     let path = format!("/proc/{}/root", record.init.pid);
     let root = Root::open(path.as_ref()).doing(|| "open the container's root".to_owned())?;

@@ -1,24 +1,25 @@
 //! The shim's life, from the fork that makes it to the container's exit.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
-use rustix::process::{chdir, getpid, set_child_subreaper, setsid};
+use rustix::process::{Pid, chdir, getpid, set_child_subreaper, setsid};
 use rustix::stdio::{dup2_stdin, dup2_stdout};
-use rustix::thread::move_into_link_name_space;
 
 use super::child::{self, Role, Started};
-use super::finish::{Ending, finish, settle};
+use super::finish::{Facts, finish, settle};
 use super::output::Output;
 use super::supervise::{Supervised, supervise};
 use crate::background::close_stray_descriptors;
 use crate::boot;
-use crate::cgroup::{self, Cgroups};
+use crate::cgroup::{self, Cgroups, Hierarchies};
+use crate::container::ReadyDev;
+use crate::ending::Ending;
 use crate::exit::Outcome;
 use crate::failure::{Doing, StartFailure};
 use crate::handshake::Message;
@@ -35,8 +36,8 @@ pub(super) fn start(dir: &Path) -> ExitCode {
         Ok((Forked::Child, alone)) => match take_streams() {
             Ok((lock, launcher)) => {
                 close_stray_descriptors();
-                match Ready::prepare() {
-                    Ok(ready) => own(dir, ready, lock, launcher, &alone),
+                match Ready::prepare(None) {
+                    Ok(ready) => own(dir, ready, lock, launcher, None, &alone),
                     Err(failure) => not_started(failure, launcher),
                 }
             }
@@ -61,21 +62,30 @@ pub(super) fn note(text: &str) {
 
 /// Starts the container of a state directory and owns it to its end. `lock` is the directory's, `launcher` the way to whoever
 /// waits for the container's start.
-pub(crate) fn own(dir: &Path, ready: Ready, lock: File, mut launcher: File, alone: &OneThread) -> ExitCode {
+///
+/// `busy` is let go of when whoever waits for the other end may be busy, too: the container runs, or has ended.
+pub(crate) fn own(
+    dir: &Path,
+    ready: Ready,
+    lock: File,
+    mut launcher: File,
+    busy: Option<File>,
+    alone: &OneThread,
+) -> ExitCode {
     Message::Shim(ready.id).send(&mut launcher);
     let (started_at, started_ms) = (boot::now(), boot::uptime_ms());
-    let ending = |outcome, unkillable| Ending { outcome, unkillable, started_at, started_ms };
+    let facts = |outcome, unkillable| Facts { outcome, unkillable, started_at, started_ms };
     let mut owner = match Owner::prepare(dir, ready, lock) {
         Ok(owner) => owner,
         Err(failure) => return not_started(failure, launcher),
     };
-    let started = match child::start(&owner, alone, started_at) {
+    let started = match child::start(&mut owner, alone, started_at) {
         Ok(Role::Owner(started)) => started,
         Ok(Role::Child(code)) => return code,
         Err(failure) => {
             note(&format!("{failure}"));
             let outcome = Outcome::NotStarted { failure: failure.clone() };
-            finish(&mut owner, ending(outcome, 0));
+            finish(&mut owner, facts(outcome, 0));
             settle(&mut owner);
             // Last, so that nothing is left when the launcher hears of it.
             Message::Failed(failure).send(&mut launcher);
@@ -95,9 +105,13 @@ pub(crate) fn own(dir: &Path, ready: Ready, lock: File, mut launcher: File, alon
     drop(mounts);
     owner.layers.clear();
     tink_failpoint::hit("shim.exit.before");
-    finish(&mut owner, ending(outcome, unkillable));
+    finish(&mut owner, facts(outcome, unkillable));
     tink_failpoint::hit("shim.exit.after");
-    end(&mut owner, alone)
+    // Which waiters wait for. What comes now only who removes the container waits for.
+    owner.ending = None;
+    drop(busy);
+    settle(&mut owner);
+    ExitCode::SUCCESS
 }
 
 /// Says why before there is anything that could be left.
@@ -105,18 +119,6 @@ fn not_started(failure: StartFailure, mut launcher: File) -> ExitCode {
     note(&format!("{failure}"));
     Message::Failed(failure).send(&mut launcher);
     ExitCode::FAILURE
-}
-
-/// Ends, which is what waiters wait for, and leaves the rest to a process of its own, which inherits the lock and holds it
-/// until that is done.
-fn end(owner: &mut Owner, alone: &OneThread) -> ExitCode {
-    // Children would still be born into the container's PID namespace, which is dead.
-    let forked =
-        move_into_link_name_space(owner.own_pids.as_fd(), None).map_err(Into::into).and_then(|()| sys::fork(alone));
-    if !matches!(forked, Ok(Forked::Parent(_))) {
-        settle(owner);
-    }
-    ExitCode::SUCCESS
 }
 
 /// What the shim holds.
@@ -132,8 +134,11 @@ pub(super) struct Owner {
     pub(super) signals: SignalFd,
     /// The image's layers, each under a shared lock for as long as the container may use them.
     layers: Vec<OwnedFd>,
-    /// The PID namespace that the shim itself is in.
-    own_pids: File,
+    pub(super) boot_id: String,
+    /// The container's `/dev`, until it has it.
+    pub(super) dev: Option<ReadyDev>,
+    /// What waiters wait for.
+    ending: Option<Ending>,
     /// Held until the process ends: the sign of life.
     _lock: File,
 }
@@ -142,12 +147,14 @@ pub(super) struct Owner {
 pub(crate) struct Ready {
     id: ProcessId,
     signals: SignalFd,
-    own_pids: File,
+    boot_id: String,
+    hierarchies: Hierarchies,
+    dev: Option<ReadyDev>,
 }
 
 impl Ready {
     /// Makes the calling process one.
-    pub(crate) fn prepare() -> Result<Self, StartFailure> {
+    pub(crate) fn prepare(dev: Option<ReadyDev>) -> Result<Self, StartFailure> {
         setsid().doing(|| "start a session".to_owned())?;
         chdir("/").doing(|| "enter /".to_owned())?;
         let id = ProcessId::of(getpid().as_raw_nonzero().get()).doing(|| "read the own start time".to_owned())?;
@@ -159,24 +166,25 @@ impl Ready {
                 .doing(|| "watch signals".to_owned())?;
         // Without CAP_SYS_RESOURCE it stays as it is.
         let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
-        let own_pids = File::open("/proc/self/ns/pid").doing(|| "hold the own PID namespace".to_owned())?;
-        Ok(Self { id, signals, own_pids })
+        let boot_id = boot::boot_id().doing(|| "read the boot id".to_owned())?;
+        let hierarchies = Hierarchies::find().doing(|| "find the cgroup hierarchies".to_owned())?;
+        // Where the kernel or its guards do not let us, the container makes its own.
+        let dev = dev.or_else(|| ReadyDev::make().ok());
+        Ok(Self { id, signals, boot_id, hierarchies, dev })
     }
 }
 
 impl Owner {
     fn prepare(dir: &Path, ready: Ready, lock: File) -> Result<Self, StartFailure> {
-        let Ready { id, signals, own_pids } = ready;
+        let Ready { id, signals, boot_id, hierarchies, dev } = ready;
         let spec = read_spec(dir)?;
         let layers = hold_layers(&spec.layers);
         let log =
             LogWriter::create(&dir.join(LOG_DIR), spec.log).doing(|| format!("make the log in {}", dir.display()))?;
         let output = Output::new(spec.tty)?;
-        let hierarchies = cgroup::discover().doing(|| "find the cgroup hierarchies".to_owned())?;
+        let hierarchies = hierarchies.now().doing(|| "find the cgroup hierarchies".to_owned())?;
         let own_cgroup = cgroup::leave_service(&hierarchies, &spec.id);
-        let cgroups = Cgroups::make(hierarchies, &spec.id, |reason| {
-            note(&format!("left out a cgroup hierarchy: {reason}"));
-        });
+        let cgroups = Cgroups::begin(hierarchies, &spec.id, note_left_out);
         Ok(Self {
             id,
             dir: dir.to_owned(),
@@ -187,10 +195,27 @@ impl Owner {
             output,
             signals,
             layers,
-            own_pids,
+            boot_id,
+            dev,
+            ending: None,
             _lock: lock,
         })
     }
+
+    /// Makes the rest of the container's cgroups and moves its first process into them.
+    pub(super) fn take_in(&mut self, init: Pid) {
+        self.cgroups.complete(note_left_out);
+        self.cgroups.take_in(init, |path, error| note(&format!("left out the cgroup {}: {error}", path.display())));
+    }
+
+    /// From now on waiters hear when the exit is written. Where that cannot be, when the shim ends.
+    pub(super) fn hold_ending(&mut self) {
+        self.ending = Ending::hold(&self.dir).inspect_err(|error| note(&format!("no pipe for waiters: {error}"))).ok();
+    }
+}
+
+fn note_left_out(reason: &str) {
+    note(&format!("left out a cgroup hierarchy: {reason}"));
 }
 
 /// Takes the lock of the state directory from the standard input, which the launcher holds, too, until we are up, and the

@@ -1,6 +1,8 @@
 //! Shims that a forker became.
 
-use crate::support::{Trial, probe};
+use tink_oci::Volume;
+
+use crate::support::{Trial, host_shell, probe};
 
 /// What the shim of a container shows of itself.
 fn of_shim(pid: i32, name: &str) -> String {
@@ -41,4 +43,19 @@ fn launches_go_on_when_the_forker_was_killed() {
     let path = trial.spec_file();
     let output = probe(&["bereaved", path.to_str().unwrap(), "3"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A spare makes its container's `/dev` before there is one.
+#[test]
+fn devices_that_came_and_went_since_the_last_start_are_known() {
+    let mut trial = Trial::new();
+    trial.spec.volumes.push(Volume::bind("/dev", "/machine"));
+    trial.script(
+        "cd /dev && seen=$(echo disk*) && cd /machine && [ \"$seen\" = \"$(echo disk*)\" ] && rm -f disk* && \
+         mknod disk$(cut -c1-8 /proc/sys/kernel/random/uuid) c 1 3",
+    );
+    let (probe, spec) = (env!("CARGO_BIN_EXE_tink-oci-probe"), trial.spec_file());
+    // A `/dev` that is no other test's.
+    let dev = "mount -t tmpfs tmpfs /dev && mknod -m 666 /dev/null c 1 3";
+    host_shell(&format!("unshare -m sh -c '{dev} && exec {probe} bench {} 5'", spec.display()));
 }
