@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! launcher ─────order────▶ spare, a shim from now on
-//!                            ▲ fork        │ "taken"
+//!                            ▲ fork        │ "taken", and the end of the pipe when the container has ended
 //!                          forker ◀────────┘
 //! ```
 //!

@@ -1,8 +1,9 @@
 //! The embedded container runtime: starts a program in a root file system made of layer directories, with no engine beside it.
 //!
 //! The calling process, once it has threads, never forks. It starts its own binary again as the *shim*, or has its forker
-//! ([`start_forker`]) become one, which is quicker: a single-threaded process in a session of its own that builds the container, owns it, writes its log and its exit into the container's state directory, and so
-//! outlives the caller. Whoever comes later finds the container again by its [`Record`] (or by its directory alone).
+//! ([`start_forker`]) fork one, which is quicker: a single-threaded process in a session of its own that builds the
+//! container, owns it, writes its log and its exit into the container's state directory, and so outlives the caller. Whoever
+//! comes later finds the container again by its [`Record`] (or by its directory alone).
 //!
 //! A program that uses this crate hands over first thing in `main`, before any thread starts:
 //!

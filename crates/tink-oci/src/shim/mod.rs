@@ -6,8 +6,9 @@
 //!    └── shim id, record or failure ─────┘
 //! ```
 //!
-//! A launcher with a forker (`crate::forker`) has that fork the shim instead. The starter ends so that the shim is no child of the launcher: nothing changes for it when the launcher ends. Only a
-//! single-threaded process may fork and run code; that is why there is a shim at all, and why it uses no async runtime.
+//! A launcher with a forker (`crate::forker`) has that fork the shim instead. The starter ends so that the shim is no child
+//! of the launcher: nothing changes for it when the launcher ends. Only a single-threaded process may fork and run code; that
+//! is why there is a shim at all, and why it uses no async runtime.
 
 mod child;
 mod enter;
