@@ -6,9 +6,11 @@ mod expected;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use expected::{CONTAINERD, EMBEDDED, Expected};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tink_e2e::stack::{DEADLINE, Stack, manifests, path_text};
 use tink_e2e::{Containerd, Dockerd, Launch, Process, Registry, TestImage, TestRun, scenario};
 
@@ -107,6 +109,7 @@ impl<'r> Site<'r> {
         }
         rustix::fs::chmod(own.join("seen"), rustix::fs::Mode::from_raw_mode(0o777))?;
         fs::write(own.join("file"), "content\n")?;
+        let _below = Below::mount(&own.join("locked/below"))?;
         let own = path_text(&own)?;
         let volumes: Vec<String> = case.volumes.iter().map(|volume| volume.replace('@', own)).collect();
         let action: String = case.action.lines().map(|line| format!("    {line}\n")).collect();
@@ -120,6 +123,26 @@ impl<'r> Site<'r> {
             .with_context(|| format!("{}: {runtime}", case.name))?;
         let saw = fs::read_to_string(format!("{own}/seen/seen"));
         seen(&saw.with_context(|| format!("{}: what was seen under {runtime}", case.name))?, own)
+    }
+}
+
+/// Something mounted below a volume's source.
+struct Below(PathBuf);
+
+impl Below {
+    fn mount(point: &Path) -> Result<Self> {
+        fs::create_dir_all(point)?;
+        let mounted = mount("tmpfs", point, "tmpfs", MountFlags::empty(), None::<&std::ffi::CStr>);
+        mounted.with_context(|| format!("failed to mount a tmpfs on {}", point.display()))?;
+        Ok(Self(point.to_owned()))
+    }
+}
+
+impl Drop for Below {
+    fn drop(&mut self) {
+        if let Err(error) = unmount(&self.0, UnmountFlags::DETACH) {
+            eprintln!("{} stays mounted: {error}", self.0.display());
+        }
     }
 }
 

@@ -69,6 +69,19 @@ pub(crate) fn fork_into(proof: &OneThread, cgroup: Option<BorrowedFd<'_>>) -> st
     }
 }
 
+/// Gives the calling thread a session keyring of its own: keys that the launcher was given (of a file system with
+/// encryption, of a network one) are not the program's.
+pub(crate) fn join_new_session_keyring() -> std::io::Result<()> {
+    // SAFETY: the call reads nothing of ours: without a name the new keyring is anonymous.
+    match unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// From linux/keyctl.h.
+const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+
 /// From linux/sched.h.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
@@ -109,4 +122,30 @@ pub(crate) fn await_readable(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` gives the same, open descriptor for as long as it lives, nobody else closes it, and the
     // `AsyncFd` owns it from here on and never hands it out mutably.
     unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From linux/keyctl.h: the number of the calling thread's session keyring, made where there is none.
+    fn session_keyring() -> i64 {
+        const KEYCTL_GET_KEYRING_ID: libc::c_int = 0;
+        const KEY_SPEC_SESSION_KEYRING: libc::c_int = -3;
+        // SAFETY: numbers only.
+        unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 1) }
+    }
+
+    #[test]
+    fn the_new_session_keyring_is_another_one() {
+        // A keyring is a thread's own, and the thread ends here.
+        let (before, after) = std::thread::spawn(|| {
+            let before = session_keyring();
+            join_new_session_keyring().unwrap();
+            (before, session_keyring())
+        })
+        .join()
+        .unwrap();
+        assert!(before > 0 && after > 0 && before != after, "{before} {after}");
+    }
 }

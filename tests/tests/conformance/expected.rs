@@ -21,14 +21,26 @@ impl Expected {
     }
 }
 
+/// Whether the machine has another interface than its loopback, in the probe's words.
+fn of_host_interfaces() -> &'static str {
+    let mut interfaces = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    if interfaces.any(|interface| interface.file_name() != "lo") { "yes" } else { "no" }
+}
+
 /// Of the embedded runtime.
 pub const EMBEDDED: &[Expected] = &[
     // There is no bridge, since there is no daemon to keep one; an action that asks for nothing must reach its servers.
     Expected {
-        fields: &["namespace net\t", "interfaces but the loopback\t"],
+        fields: &["namespace net\t"],
         in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
         everywhere: true,
-        holds: |case, _, embedded| case != "no network" && matches!(embedded, Some("the host's" | "yes" | "no")),
+        holds: |case, docker, ours| case != "no network" && (docker, ours) == (Some("its own"), Some("the host's")),
+    },
+    Expected {
+        fields: &["interfaces but the loopback\t"],
+        in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
+        everywhere: false,
+        holds: |case, docker, ours| case != "no network" && docker == Some("yes") && ours == Some(of_host_interfaces()),
     },
     // A random name says nothing; logs that an action sends should name the machine.
     Expected {
@@ -96,6 +108,16 @@ pub const EMBEDDED: &[Expected] = &[
             embedded.split_whitespace().all(|file| docker.split_whitespace().any(|other| other == file))
         },
     },
+    // What a program may only read is not to be written through what is mounted in it.
+    Expected {
+        fields: &["mount /volumes/locked/below\t"],
+        in_docs: "what is mounted below a read-only volume can be written, before version 25",
+        everywhere: false,
+        holds: |_, docker, embedded| {
+            docker.is_some_and(|text| text.starts_with("tmpfs rw,"))
+                && docker.map(|text| text.replacen("rw,", "ro,", 1)).as_deref() == embedded
+        },
+    },
     // A container sees its own cgroup as the root on either version, and not where the host keeps it.
     Expected {
         fields: &["namespace cgroup\t"],
@@ -126,10 +148,16 @@ pub const EMBEDDED: &[Expected] = &[
 /// Of the containerd runtime.
 pub const CONTAINERD: &[Expected] = &[
     Expected {
-        fields: &["namespace net\t", "interfaces but the loopback\t"],
+        fields: &["namespace net\t"],
         in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
         everywhere: true,
-        holds: |case, _, ours| case != "no network" && matches!(ours, Some("the host's" | "yes" | "no")),
+        holds: |case, docker, ours| case != "no network" && (docker, ours) == (Some("its own"), Some("the host's")),
+    },
+    Expected {
+        fields: &["interfaces but the loopback\t"],
+        in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
+        everywhere: false,
+        holds: |case, docker, ours| case != "no network" && docker == Some("yes") && ours == Some(of_host_interfaces()),
     },
     Expected {
         fields: &["host name\t"],

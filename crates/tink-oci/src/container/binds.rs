@@ -12,6 +12,7 @@ use rustix::mount::{MountFlags, mount_bind, mount_bind_recursive, mount_remount}
 use super::mounts::{mount_point, plain};
 use super::root::{Missing, Root, is_dir};
 use crate::failure::{Doing, StartFailure};
+use crate::mountinfo;
 use crate::volume::Volume;
 
 /// Binds a volume, making whatever is missing on either side: a missing source becomes a directory, as with Docker.
@@ -36,13 +37,36 @@ pub(super) fn mount_volume(volume: &Volume, stand_ins: Option<&Path>, root: &Roo
     let bind = if volume.recursive { mount_bind_recursive } else { mount_bind };
     bind(mount_point(&from), mount_point(&to)).doing(what)?;
     if volume.read_only {
-        let what = || format!("make {} read-only", volume.target.display());
-        // Located anew: this time it is what was just mounted.
-        let mounted = root.locate(&volume.target, Missing::Refuse).doing(what)?;
-        let flags = MountFlags::BIND | MountFlags::RDONLY | kept_flags(&mounted).doing(what)?;
-        mount_remount(mount_point(&mounted), flags, "").doing(what)?;
+        make_read_only(volume, root).doing(|| format!("make {} read-only", volume.target.display()))?;
     }
     Ok(())
+}
+
+/// With what is mounted below, as Docker does it since version 25: a program that may only read the host's `/` is not to
+/// write to its `/boot`.
+fn make_read_only(volume: &Volume, root: &Root) -> std::io::Result<()> {
+    // Located anew: this time it is what was just mounted.
+    let mounted = root.locate(&volume.target, Missing::Refuse)?;
+    remount_read_only(&mounted)?;
+    if !volume.recursive {
+        return Ok(());
+    }
+    let top = std::fs::read_link(mount_point(&mounted))?;
+    for below in mountinfo::read()?.iter().filter(|mount| mount.point != top && mount.point.starts_with(&top)) {
+        let opened = open(&below.point, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        match opened.and_then(|below| remount_read_only(&below)) {
+            // Hidden by what is mounted above it (of its name there is nothing, or no mount): nobody writes there either.
+            Err(Errno::NOENT | Errno::INVAL) => {}
+            remounted => remounted?,
+        }
+    }
+    Ok(())
+}
+
+/// One mount alone.
+fn remount_read_only(mounted: &OwnedFd) -> rustix::io::Result<()> {
+    let flags = MountFlags::BIND | MountFlags::RDONLY | kept_flags(mounted)?;
+    mount_remount(mount_point(mounted), flags, "")
 }
 
 fn open_source(source: &Path, stand_ins: Option<&Path>) -> std::io::Result<OwnedFd> {
@@ -79,7 +103,7 @@ fn stand_in(source: &Path, stand_ins: &Path) -> PathBuf {
 }
 
 /// A remount sets all flags of the mount: those it has must be said again.
-fn kept_flags(fd: &OwnedFd) -> std::io::Result<MountFlags> {
+fn kept_flags(fd: &OwnedFd) -> rustix::io::Result<MountFlags> {
     let has = fstatvfs(fd)?.f_flag;
     let pairs = [
         (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),

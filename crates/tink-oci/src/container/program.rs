@@ -12,6 +12,7 @@ use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
 
 use super::{Environment, User};
 use crate::failure::{Doing, FailureKind, StartFailure};
+use crate::sys;
 
 /// Becomes the user and executes the program, looked up in the container we are in; returns only to say why it could not.
 ///
@@ -24,6 +25,8 @@ pub(crate) fn run(
     after_user: impl FnOnce() -> Result<(), StartFailure>,
 ) -> Result<Infallible, StartFailure> {
     let Some(name) = args.first() else { return Err(StartFailure::setup("no program to run")) };
+    // As runc does. A kernel without keys refuses it, and has none to share.
+    let _ = sys::join_new_session_keyring();
     chdir(cwd).doing(|| format!("enter the working directory {cwd}"))?;
     umask(rustix::fs::Mode::from_raw_mode(0o022));
     become_user(user)?;

@@ -90,6 +90,30 @@ async fn a_read_only_volume_can_be_read_only() {
 }
 
 #[tokio::test]
+async fn what_is_mounted_below_a_read_only_volume_is_read_only_too() {
+    let mut trial = Trial::shell(
+        "for dir in /data/deep /data/deep/er /data/hidden /inner; do touch $dir/x 2>/dev/null && echo $dir; done; \
+         grep -c ' /data/deep.* ro,nosuid,' /proc/self/mountinfo",
+    );
+    let host = trial.host_dir();
+    // The inner ones go first, and of two on one place the upper one.
+    let mut below = ["deep", "deep/er", "hidden", "hidden"].map(|name| {
+        std::fs::create_dir_all(host.join(name)).unwrap();
+        Mounted::tmpfs(&host.join(name), "nosuid")
+    });
+    let inner = host.join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    std::fs::create_dir(host.join("deep/inner")).unwrap();
+    trial.spec.volumes = vec![
+        Volume::parse(&format!("{}:/data:ro", host.display())).unwrap(),
+        Volume::bind(&inner, "/data/deep/inner"),
+        Volume::bind(&inner, "/inner"),
+    ];
+    assert_eq!(trial.output().await, "/inner\n2");
+    below.reverse();
+}
+
+#[tokio::test]
 async fn links_in_the_image_do_not_lead_a_volume_to_the_host() {
     let mut trial = Trial::shell("cat /x/name /escape/name");
     let host = trial.host_dir();
