@@ -46,7 +46,23 @@ fn the_linuxkit_text_is_yaml() {
     let documents = tink_yaml::parse_documents(&text, &tink_yaml::Bounds::default()).unwrap();
     let services = documents[0].get("services").unwrap().items();
     assert_eq!(services[0].get("pid").unwrap().text(), Some("host"));
-    assert_eq!(services[0].get("command").unwrap().items().len(), 2);
+    assert_eq!(command(&services[0]), ["/usr/bin/tink-worker", "-from-cmdline", "-reboot-file", "/worker/reboot"]);
+    let binds: Vec<_> = services[0].get("binds").unwrap().items().iter().filter_map(|bind| bind.text()).collect();
+    for of_hook in ["/var/run/worker:/worker", "/:/host_root", "/dev:/dev"] {
+        assert!(binds.contains(&of_hook), "{binds:?}");
+    }
+}
+
+#[test]
+fn a_reboot_file_of_ones_own_stands_alone() {
+    let text = run("init linuxkit -- -from-cmdline --reboot-file=/run/reboot").unwrap();
+    let documents = tink_yaml::parse_documents(&text, &tink_yaml::Bounds::default()).unwrap();
+    let services = documents[0].get("services").unwrap().items();
+    assert_eq!(command(&services[0]), ["/usr/bin/tink-worker", "-from-cmdline", "--reboot-file=/run/reboot"]);
+}
+
+fn command(service: &tink_yaml::Node) -> Vec<&str> {
+    service.get("command").unwrap().items().iter().filter_map(|word| word.text()).collect()
 }
 
 #[test]

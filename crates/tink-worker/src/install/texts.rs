@@ -132,8 +132,13 @@ fn openrc(flags: &[String]) -> String {
 }
 
 fn linuxkit(flags: &[String]) -> String {
+    // HookOS has a watcher for this file, which actions make to have the machine rebooted.
+    let of_hook = ["-reboot-file", "/worker/reboot"];
+    let has_own = flags.iter().any(|flag| flag.trim_start_matches('-').starts_with("reboot-file"));
+    let of_hook = if has_own { &[] } else { of_hook.as_slice() };
     let command: Vec<String> = std::iter::once("/usr/bin/tink-worker")
         .chain(flags.iter().map(String::as_str))
+        .chain(of_hook.iter().copied())
         .map(|word| serde_json::Value::from(word).to_string())
         .collect();
     format!(
@@ -161,6 +166,8 @@ fn linuxkit(flags: &[String]) -> String {
                - /etc/resolv.conf:/etc/resolv.conf\n      \
                - /lib/modules:/lib/modules\n      \
                - /run:/run\n      \
+               # As the sources of actions' volumes.\n      \
+               - /:/host_root\n      \
                - /var/run/worker:/worker\n    \
              runtime:\n      \
                mkdir: [\"/var/run/worker\"]\n    \
