@@ -1,11 +1,14 @@
 //! Running commands: shown before, timed after, interrupted with us.
 
+use std::fs::File;
+use std::io::Seek as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal};
 
 use crate::{interrupt, workspace};
 
@@ -39,6 +42,57 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("`{line}` failed");
     }
     Ok(())
+}
+
+/// A command that runs beside others; what it prints is shown when it has ended. Dropped before that, it is ended.
+pub(crate) struct Beside {
+    line: String,
+    child: Child,
+    output: File,
+    start: Instant,
+    has_ended: bool,
+}
+
+impl Beside {
+    /// Starts it.
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let line = line_of(command);
+        eprintln!("xtask: $ {line} &");
+        let output = tempfile::tempfile().context("failed to make a file for what it prints")?;
+        let copy = || output.try_clone().context("failed to share a file");
+        command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?).process_group(0);
+        let child = command.spawn().with_context(|| format!("failed to start `{line}`"))?;
+        Ok(Self { line, child, output, start: Instant::now(), has_ended: false })
+    }
+
+    /// Waits for its end, shows what it printed, and says whether it succeeded.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        interrupt::forward_to(Some(self.child.id()));
+        let status = self.child.wait();
+        interrupt::forward_to(None);
+        let status = status.with_context(|| format!("failed to wait for `{}`", self.line))?;
+        self.has_ended = true;
+        eprintln!("xtask: $ {}", self.line);
+        self.output.rewind().context("failed to read what it printed")?;
+        std::io::copy(&mut self.output, &mut std::io::stdout()).context("failed to show what it printed")?;
+        eprintln!("xtask: {status} after {:.1} s", self.start.elapsed().as_secs_f64());
+        if !status.success() {
+            bail!("`{}` failed", self.line);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(group, Signal::TERM);
+        }
+        let _ = self.child.wait();
+    }
 }
 
 /// Whether a command succeeds; what it prints is not shown.
