@@ -66,8 +66,8 @@ impl Watch {
     }
 }
 
-/// Waits until the exit of the container in `dir` can be read or its shim has ended; `false`, at once, if the shim is not there
-/// (any more, or in our PID namespace).
+/// Waits until the exit of the container in `dir` can be read or its shim has ended; `false`, at once, if the shim is not
+/// there (any more, or in our PID namespace).
 ///
 /// Cheaper than a [`Watch`]: the kernel takes milliseconds to close an inotify descriptor.
 pub(crate) async fn ended(dir: &Path, shim: ProcessId) -> std::io::Result<bool> {

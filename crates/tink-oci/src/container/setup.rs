@@ -18,8 +18,8 @@ use crate::failure::{Doing, StartFailure};
 use crate::spec::{Network, Spec};
 use crate::{members, sys};
 
-/// The child's end of its agreement with the shim: the shim's first word is that it is in its cgroups; it is *ready* when all
-/// is built, and on with the second word.
+/// The child's end of its agreement with the shim: the first word it hears is that it is in its cgroups; it says that it is
+/// *ready* when all is built, and goes on with the second word.
 pub(crate) struct Gate {
     /// To the shim.
     pub(crate) ready: File,

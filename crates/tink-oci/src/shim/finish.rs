@@ -61,8 +61,8 @@ fn save(owner: &mut Owner, exit: &ExitStatus) {
     }
 }
 
-/// What nobody waits for but who removes the container: its cgroups go, the exit is put on disk, and what the container wrote
-/// is removed, which makes room for a last word in the log.
+/// What nobody waits for but who removes the container: its cgroups go, the exit is put on disk, and what the container
+/// wrote is removed, which makes room for a last word in the log.
 pub(super) fn settle(owner: &mut Owner) {
     if let Some(own) = owner.own_cgroup.take() {
         cgroup::rejoin_root(&own);
