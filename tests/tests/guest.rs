@@ -20,8 +20,9 @@ fn all_capabilities(text: &str) -> Result<String> {
     Ok(format!("{:016x}", u64::MAX >> (63 - last)))
 }
 
-/// Boots the guest of `guest/init`, waits until it is powered off, and answers with what its console showed.
-fn console(run: &TestRun) -> Result<String> {
+/// Boots the guest of `guest/init` with its sections, waits until it is powered off, and answers with what its console
+/// showed.
+fn console(run: &TestRun, sections: &str) -> Result<String> {
     let endless = run.scratch().join("endless.yaml");
     let action = "- name: only\n  worker: w\n  actions:\n  - name: count\n    image: localhost/tink-actions\n    timeout: 600\n    command: [count, --to, \"1000000\", --delay-ms, \"200\"]\n";
     fs::write(&endless, manifests("endless", action))?;
@@ -30,6 +31,7 @@ fn console(run: &TestRun) -> Result<String> {
     fs::write(&partitions, manifests("partitions", action))?;
     let initramfs = Initramfs::new()
         .file("init", include_str!("guest/init"))
+        .file("sections", sections)
         .directory("bin")
         .copy("bin/busybox", &system_program("busybox")?)
         .copy("bin/tink", &binary_path("tink")?)
@@ -73,17 +75,22 @@ fn value<'t>(section: &'t str, name: &str) -> Result<&'t str> {
     Ok(value.with_context(|| format!("no line {name:?} in:\n{section}"))?.trim())
 }
 
+/// In a section the hello example ran to its end and left nothing.
+fn hello_ran(section: &str) -> Result<()> {
+    for wanted in ["hello, hello-machine", "5 of 5", "goodbye", "workflow hello SUCCESS", "left behind: nothing"] {
+        ensure!(section.contains(wanted), "{wanted:?} is missing:\n{section}");
+    }
+    assert_eq!(value(section, "exit code")?, "0", "{section}");
+    Ok(())
+}
+
 #[test]
 fn actions_run_from_an_initramfs_root_and_leave_nothing_behind() -> Result<()> {
     scenario("actions_run_from_an_initramfs_root_and_leave_nothing_behind", |run| {
-        let text = console(run)?;
+        let text = console(run, include_str!("guest/unified"))?;
         assert_eq!(value(&text, "root:")?, "rootfs");
         for title in ["without overlayfs", "with overlayfs"] {
-            let section = section(&text, title)?;
-            for wanted in ["hello, hello-machine", "5 of 5", "goodbye", "workflow hello SUCCESS", "exit code 0"] {
-                ensure!(section.contains(wanted), "{wanted:?} is missing {title}:\n{section}");
-            }
-            ensure!(section.contains("left behind: nothing"), "{title}:\n{section}");
+            hello_ran(section(&text, title)?).context(title)?;
         }
 
         let outside = section(&text, "from outside")?;
@@ -101,12 +108,39 @@ fn actions_run_from_an_initramfs_root_and_leave_nothing_behind() -> Result<()> {
         assert_eq!(value(outside, "exit code")?, "130", "{outside}");
         ensure!(outside.contains("left behind: nothing"), "{outside}");
 
+        let starved = section(&text, "out of memory")?;
+        ensure!(starved.contains("killed by signal 9 (SIGKILL) (out of memory)"), "{starved}");
+        assert_eq!(value(starved, "exit code")?, "3", "{starved}");
+        ensure!(starved.contains("left behind: nothing"), "{starved}");
+
         let disk = section(&text, "onto a disk")?;
         assert_eq!(value(disk, "before:")?, "0");
         ensure!(disk.contains("workflow partitions SUCCESS"), "{disk}");
         // Blocks of 1 KiB: the kernel looked again by itself when the image was written.
         assert_eq!(value(disk, "after:")?, "2048 loop0p1", "{disk}");
         ensure!(disk.contains("/dev/loop0p1") && disk.contains("left behind: nothing"), "{disk}");
+        Ok(())
+    })
+}
+
+#[test]
+fn actions_run_without_cgroups_and_in_one_hierarchy_of_version_1() -> Result<()> {
+    scenario("actions_run_without_cgroups_and_in_one_hierarchy_of_version_1", |run| {
+        let text = console(run, include_str!("guest/older"))?;
+        assert_eq!(value(&text, "hierarchy:")?, "cgroup", "{text}");
+        ensure!(value(&text, "controllers:")?.contains("memory"), "not every controller is there:\n{text}");
+        for title in ["without cgroups", "with one hierarchy of version 1"] {
+            hello_ran(section(&text, title)?).context(title)?;
+        }
+        let none = section(&text, "stopped without cgroups")?;
+        ensure!(!none.contains("processes:"), "there are cgroups:\n{none}");
+        let one = section(&text, "stopped with one hierarchy of version 1")?;
+        ensure!(value(one, "groups:")?.contains("/tink/tinkerbell_count_"), "not in a cgroup of its own:\n{one}");
+        assert_eq!(value(one, "processes:")?, "1", "{one}");
+        for stopped in [none, one] {
+            assert_eq!(value(stopped, "exit code")?, "130", "{stopped}");
+            ensure!(stopped.contains("left behind: nothing"), "{stopped}");
+        }
         Ok(())
     })
 }

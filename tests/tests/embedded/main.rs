@@ -4,6 +4,7 @@
 
 mod detached;
 mod machine;
+mod proxies;
 mod site;
 mod up;
 mod workflows;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use tink_e2e::site::shell_action;
 use tink_e2e::stack::{DEADLINE, manifests, path_text};
-use tink_e2e::{BuiltImage, Census, Finished, Process, Scope, TestImage, TestRun, binary_path, scenario};
+use tink_e2e::{BuiltImage, Census, Finished, NetNs, Process, Scope, TestImage, TestRun, binary_path, scenario};
 
 use crate::site::{appears, finished, image_of, task, without_engine, write_layout};
 
@@ -41,13 +41,16 @@ fn offline(run: &TestRun, folder: &Path, image: &BuiltImage, actions: &[String])
 
 const OFFLINE: &str = "127.0.0.1:1/offline/busybox:v1";
 
+/// The actions of the two examples, after which their cgroups are called.
+const HELLO: [&str; 3] = ["greet", "count", "say-goodbye"];
+const PROVISION: [&str; 3] = ["stream-image", "write-hostname", "verify"];
+
 #[test]
 fn the_example_provisions_a_disk() -> Result<()> {
     scenario("the_example_provisions_a_disk", |run| {
         let folder = run.scratch().join("provision-a-disk");
         copy(&example("provision-a-disk"), &folder)?;
-        let names = ["stream-image", "write-hostname", "verify"];
-        let before = Census::take(Scope::Run(run, &names))?;
+        let before = Census::take(Scope::Run(run, &PROVISION))?;
         // By a relative path: the volumes must be found all the same.
         for _again in 0..2 {
             let up = tink(run, &["up", "provision-a-disk", "--plain"])?;
@@ -56,7 +59,7 @@ fn the_example_provisions_a_disk() -> Result<()> {
             ensure!(up.stdout.contains("embedded runtime"), "another engine was used: {}", up.stdout);
             ensure!(!up.stderr.contains("warning"), "{}", up.stderr);
         }
-        Census::settles_to(&before, Scope::Run(run, &names), DEADLINE)?;
+        Census::settles_to(&before, Scope::Run(run, &PROVISION), DEADLINE)?;
         let disk = folder.join("disk/disk.img");
         assert_eq!(fs::metadata(&disk)?.len(), 8 << 20);
         let read = ["-R", "cat /etc/hostname", path_text(&disk)?];
@@ -72,29 +75,64 @@ const NEWER_CALLS: &str = "clone3,close_range,openat2,pidfd_getfd,faccessat2,?pr
 /// Calls that the guards of an engine may refuse to a worker that is itself in a container.
 const GUARDED_CALLS: &str = "fsopen,fsmount,move_mount";
 
-/// `tink up hello` where the calls fail with the error; how many did.
-fn up_without(run: &TestRun, calls: &str, error: &str) -> Result<usize> {
-    let log = run.scratch().join(format!("{error}.calls"));
-    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:error={error}"));
+/// `tink up` of an example where strace has calls fail; what it saw of the traced ones.
+fn up_without(run: &TestRun, example: &str, calls: &str, failure: &str) -> Result<String> {
+    let log = run.scratch().join("calls");
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{failure}"));
     let strace = Process::program("strace")?
-        .args(["-f", "--seccomp-bpf", "-e", &trace, "-e", &inject, "-o"])
+        .args(["-f", "--seccomp-bpf", "-s", "4096", "-e", &trace, "-e", &inject, "-o"])
         .arg(&log)
         .arg(binary_path("tink")?)
-        .args(["up", "hello", "--plain"]);
+        .args(["up", example, "--plain"]);
     let up = finished(&mut without_engine(run, strace).start(run)?)?;
-    assert_eq!(up.code, Some(0), "{}{}", up.stdout, up.stderr);
-    ensure!(up.stdout.contains("workflow hello SUCCESS"), "{}", up.stdout);
-    let log = fs::read_to_string(log)?;
-    Ok(log.lines().filter(|line| line.contains("(INJECTED)")).count())
+    assert_eq!(up.code, Some(0), "{example} with {calls} failing by {failure}: {}{}", up.stdout, up.stderr);
+    ensure!(up.stdout.contains(&format!("workflow {example} SUCCESS")), "{}", up.stdout);
+    Ok(fs::read_to_string(log)?)
+}
+
+/// The calls that strace had fail.
+fn injected(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains("(INJECTED)")).collect()
 }
 
 #[test]
-fn the_example_needs_no_call_of_a_kernel_newer_than_the_oldest() -> Result<()> {
-    scenario("the_example_needs_no_call_of_a_kernel_newer_than_the_oldest", |run| {
-        copy(&example("hello"), &run.scratch().join("hello"))?;
-        // They are made wherever they help; that none was would say that nothing was tried.
-        ensure!(up_without(run, NEWER_CALLS, "ENOSYS")? > 10, "the newer calls were not refused");
-        ensure!(up_without(run, GUARDED_CALLS, "EPERM")? > 0, "the guarded calls were not refused");
+fn the_examples_need_no_call_of_a_kernel_newer_than_the_oldest() -> Result<()> {
+    scenario("the_examples_need_no_call_of_a_kernel_newer_than_the_oldest", |run| {
+        for name in ["hello", "provision-a-disk"] {
+            copy(&example(name), &run.scratch().join(name))?;
+            // They are made wherever they help; that none was would say that nothing was tried.
+            let newer = up_without(run, name, NEWER_CALLS, "error=ENOSYS")?;
+            ensure!(injected(&newer).len() > 10, "the newer calls were not refused:\n{newer}");
+            let guarded = up_without(run, name, GUARDED_CALLS, "error=EPERM")?;
+            ensure!(!injected(&guarded).is_empty(), "the guarded calls were not refused:\n{guarded}");
+        }
+        Ok(())
+    })
+}
+
+/// The first mount of a container's process makes its mounts its own; those that follow try the options that make a layer
+/// cheap, fewer each time, and at last a layer in memory. strace counts the calls of each process by itself.
+#[test]
+fn the_examples_run_where_the_overlay_refuses_its_newer_options() -> Result<()> {
+    scenario("the_examples_run_where_the_overlay_refuses_its_newer_options", |run| {
+        for (name, actions) in [("hello", HELLO), ("provision-a-disk", PROVISION)] {
+            copy(&example(name), &run.scratch().join(name))?;
+            for (refused, which, is_indexed, is_volatile) in
+                [(1, "2", true, false), (2, "2..3", false, false), (3, "2..4", true, true)]
+            {
+                let log = up_without(run, name, "mount", &format!("error=EINVAL:when={which}"))?;
+                let (of_overlay, injected) = (|line: &&str| line.contains("\"overlay\""), injected(&log));
+                ensure!(injected.iter().all(of_overlay), "another mount was refused:\n{log}");
+                assert_eq!(injected.len(), refused * actions.len(), "{log}");
+                let mounted: Vec<_> = log.lines().filter(of_overlay).filter(|line| line.ends_with(" = 0")).collect();
+                assert_eq!(mounted.len(), actions.len(), "{log}");
+                for line in mounted {
+                    let found = (line.contains(",index=off"), line.contains(",volatile"));
+                    assert_eq!(found, (is_indexed, is_volatile), "{line}");
+                }
+                assert_eq!(log.contains("/ram\", \"tmpfs\""), refused == 3, "a layer in memory:\n{log}");
+            }
+        }
         Ok(())
     })
 }
@@ -142,7 +180,8 @@ fn up_and_run_take_images_from_a_folder() -> Result<()> {
     })
 }
 
-/// A directory that holds the program, an example and an empty `/tmp`: no shell, no library, no engine.
+/// A directory that holds the program, an example and an empty `/tmp`: no shell, no library, no engine, and no network but
+/// the machine's own loopback.
 #[test]
 fn up_needs_nothing_but_its_own_program() -> Result<()> {
     scenario("up_needs_nothing_but_its_own_program", |run| {
@@ -154,16 +193,20 @@ fn up_needs_nothing_but_its_own_program() -> Result<()> {
         for name in ["hello", "provision-a-disk"] {
             copy(&example(name), &root.join(name))?;
         }
-        let mount = "for each in proc sys dev; do mount --rbind /$each \"$0/$each\" || exit 99; done; \
+        let offline = NetNs::new()?;
+        // The table of routes has its heading alone where nothing outside can be reached.
+        let mount = "test \"$(wc -l < /proc/net/route)\" = 1 || exit 98; \
+                     for each in proc sys dev; do mount --rbind /$each \"$0/$each\" || exit 99; done; \
                      exec chroot \"$0\" /tink up \"/$1\" --plain";
-        let before = Census::take(Scope::Run(run, &[]))?;
+        let names = [HELLO, PROVISION].concat();
+        let before = Census::take(Scope::Run(run, &names))?;
         for (name, words) in
             [("hello", "goodbye"), ("provision-a-disk", "/etc/hostname on /disk/disk.img is as wanted")]
         {
             // The mounts are this process's own and end with it.
             let launch = Process::program("unshare")?.args(["--mount", "--propagation", "slave", "--"]);
             let launch = launch.args(["sh", "-c", mount, path_text(&root)?, name]);
-            let up = finished(&mut launch.env_remove("TINK_LOG").start(run)?)?;
+            let up = finished(&mut launch.in_netns(&offline).env_remove("TINK_LOG").start(run)?)?;
             assert_eq!(up.code, Some(0), "{}{}", up.stdout, up.stderr);
             ensure!(
                 up.stdout.contains(&format!("workflow {name} SUCCESS")) && up.stdout.contains(words),
@@ -172,7 +215,7 @@ fn up_needs_nothing_but_its_own_program() -> Result<()> {
             );
             ensure!(up.stdout.contains("embedded runtime"), "another engine was used: {}", up.stdout);
         }
-        Census::settles_to(&before, Scope::Run(run, &[]), DEADLINE)?;
+        Census::settles_to(&before, Scope::Run(run, &names), DEADLINE)?;
         assert_eq!(fs::read_dir(root.join("tmp"))?.count(), 0, "something is left in /tmp");
         Ok(())
     })

@@ -2,12 +2,18 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use rustix::process::Signal;
-use tink_e2e::scenario;
-use tink_e2e::stack::{DEADLINE, action_of};
+use tink_e2e::stack::{DEADLINE, action_of, path_text};
+use tink_e2e::{Census, Process, eventually, scenario};
 
 use crate::site::{Site, appears, stop, task};
+
+/// What the embedded runtime keeps of a container's output, in four segments, and one of them.
+const ENGINE_LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const SEGMENT_BYTES: u64 = ENGINE_LOG_BYTES_MAX / 4;
+/// Twice what an unoptimized worker has, and a fraction of what the actions print: who kept that would have much more.
+const MEMORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 #[test]
 fn a_failed_action_leaves_its_last_words_and_nothing_else() -> Result<()> {
@@ -49,20 +55,97 @@ fn a_timeout_ends_everything_that_an_action_started() -> Result<()> {
     })
 }
 
+/// Processes that call themselves so, with a word in what `/proc` says of them in `file`.
+fn processes(name: &str, file: &str, word: &str) -> Vec<u32> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let says = |pid: u32, file: &str, word: &str| {
+        let text = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        String::from_utf8_lossy(&text).contains(word)
+    };
+    pids.filter(|&pid| says(pid, "comm", name) && says(pid, file, word)).collect()
+}
+
+/// The most memory that a process ever had, none when it is gone.
+fn memory_peak_bytes(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(peak.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+/// Bytes in the logs of a worker's containers.
+fn engine_log_bytes(site: &Site<'_>) -> u64 {
+    let containers = fs::read_dir(site.stack.worker_dir("w").join("containers")).into_iter().flatten().flatten();
+    let logs = containers.filter_map(|container| fs::read_dir(container.path().join("log")).ok());
+    logs.flatten().flatten().filter_map(|segment| segment.metadata().ok()).map(|segment| segment.len()).sum()
+}
+
 #[test]
 fn an_action_that_never_stops_printing_times_out() -> Result<()> {
     scenario("an_action_that_never_stops_printing_times_out", |run| {
         let site = Site::start(run)?;
         let worker = site.worker("w")?.args(["--stop-grace", "1s"]).start(run)?;
-        for (name, script) in [("loops", "while :; do echo x; done"), ("yes", "yes")] {
+        let endless = [("loops", "while :; do echo x; done"), ("yes", "yes"), ("unbroken", "tr '\\0' x < /dev/zero")];
+        for (name, script) in endless {
             let action = site.action(name, script, "")?.replace("timeout: 60", "timeout: 3");
             site.stack.create(name, &task("only", "w", &[action]))?;
-            let workflow = site.stack.wait_for_state(name, "TIMEOUT")?;
+            let (mut shim_bytes, mut log_bytes) = (0, 0);
+            let workflow = eventually("the timeout", DEADLINE, || {
+                for shim in processes("tink-shim", "cmdline", path_text(run.scratch())?) {
+                    shim_bytes = memory_peak_bytes(shim).unwrap_or_default().max(shim_bytes);
+                }
+                log_bytes = engine_log_bytes(&site).max(log_bytes);
+                let workflow = site.stack.workflow(name)?;
+                let state = workflow["status"]["state"].clone();
+                if state == "TIMEOUT" { Ok(workflow) } else { Err(anyhow!("the workflow is {state}")) }
+            })?;
+            // That the log came near to its bound says that there was much to keep, or to let go.
+            ensure!(log_bytes > ENGINE_LOG_BYTES_MAX / 2, "{name}: no more than {log_bytes} bytes of log were seen");
+            ensure!(log_bytes <= ENGINE_LOG_BYTES_MAX + SEGMENT_BYTES, "{name}: {log_bytes} bytes of log");
+            let worker_bytes = memory_peak_bytes(worker.pid()).unwrap_or_default();
+            for (part, bytes) in [("worker", worker_bytes), ("shim", shim_bytes)] {
+                ensure!((1..MEMORY_BYTES_MAX).contains(&bytes), "{name}: the {part} had {bytes} bytes of memory");
+            }
             let message = action_of(&workflow, name)?["message"].as_str().unwrap_or_default().to_owned();
             ensure!(message.contains("stopped after its timeout of 3 s"), "{message:?}");
         }
         stop(worker)?;
-        site.leaves_nothing(&["w"], &["loops", "yes"])
+        site.leaves_nothing(&["w"], &endless.map(|(name, _)| name))
+    })
+}
+
+/// What a worker and its forker have open when no container is left and two looks in a row see the same.
+fn open_when_settled(site: &Site<'_>, worker: &Process) -> Result<Vec<String>> {
+    let mut last = None;
+    eventually("a worker at rest", DEADLINE, || {
+        ensure!(site.ps("w")?.is_empty(), "there is a container");
+        let forkers = processes("tink-forker", "status", &format!("PPid:\t{}\n", worker.pid()));
+        ensure!(forkers.len() == 1, "not one forker: {forkers:?}");
+        let seen = [Census::open_fds(worker.pid())?, Census::open_fds(forkers[0])?].concat();
+        if last.as_ref() == Some(&seen) { Ok(seen) } else { Err(anyhow!("{:?}", last.insert(seen))) }
+    })
+}
+
+#[test]
+fn a_worker_leaks_no_file_descriptor_over_twenty_actions() -> Result<()> {
+    scenario("a_worker_leaks_no_file_descriptor_over_twenty_actions", |run| {
+        let site = Site::start(run)?;
+        let worker = site.worker("w")?.start(run)?;
+        site.stack.create("first", &task("only", "w", &[site.action("nth-1", "echo said", "")?]))?;
+        site.stack.wait_for_state("first", "SUCCESS")?;
+        let after_one = open_when_settled(&site, &worker)?;
+        let more: Vec<_> =
+            (2..=20).map(|nth| site.action(&format!("nth-{nth}"), "echo said", "")).collect::<Result<_>>()?;
+        site.stack.create("more", &task("only", "w", &more))?;
+        site.stack.wait_for_state("more", "SUCCESS")?;
+        // An idle connection to the registry may have ended since.
+        eventually("no more open files than after the first action", DEADLINE, || {
+            let now = open_when_settled(&site, &worker)?;
+            ensure!(now.len() <= after_one.len(), "{now:?}, and not {after_one:?}");
+            Ok(())
+        })?;
+        stop(worker)?;
+        site.leaves_nothing(&["w"], &["nth-"])
     })
 }
 

@@ -7,3 +7,4 @@ mod older_wires;
 mod output;
 mod power;
 mod site;
+mod synced;
