@@ -33,7 +33,7 @@ pub fn main_if_asked() -> Option<Result<()>> {
 fn pull(state: &Path, image: &str) -> Result<()> {
     let image = ImageRef::parse(image).context("no image")?;
     let mut threads = tokio::runtime::Builder::new_multi_thread();
-    let threads = threads.worker_threads(2).max_blocking_threads(8).enable_all().build().context("failed to start")?;
+    let threads = threads.worker_threads(2).max_blocking_threads(64).enable_all().build().context("failed to start")?;
     threads.block_on(async {
         let runtime = EmbeddedRuntime::open(&Options::new(state))?;
         let own = std::process::id();

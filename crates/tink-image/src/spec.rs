@@ -1,8 +1,8 @@
 //! The JSON documents of an image: index, manifest, configuration, in OCI's and Docker's media types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Digest;
 use crate::platform::Platform;
@@ -215,6 +215,15 @@ pub struct ProcessConfig {
     /// Arguments that a caller may replace; the program, too, where there is no entrypoint.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub cmd: Vec<String>,
+    /// Paths that are to be directories for data (Docker's `VOLUME`), as the image's author wrote them. In JSON each is
+    /// the name of an empty object.
+    #[serde(
+        default,
+        deserialize_with = "names_of_objects",
+        serialize_with = "as_empty_objects",
+        skip_serializing_if = "BTreeSet::is_empty"
+    )]
+    pub volumes: BTreeSet<String>,
     /// Working directory; empty = `/`.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
@@ -246,6 +255,16 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// What Go writes for a set: the members as names, nothing as what they name.
+fn names_of_objects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<String>, D::Error> {
+    let members = Option::<BTreeMap<String, serde::de::IgnoredAny>>::deserialize(deserializer)?;
+    Ok(members.unwrap_or_default().into_keys().collect())
+}
+
+fn as_empty_objects<S: Serializer>(members: &BTreeSet<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(members.iter().map(|member| (member, BTreeMap::<&str, &str>::new())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,6 +276,17 @@ mod tests {
         let config: ImageConfig = serde_json::from_str(text).unwrap();
         assert_eq!(config.config.entrypoint, ["/a"]);
         assert!(config.config.env.is_empty() && config.rootfs.diff_ids.is_empty());
+    }
+
+    #[test]
+    fn volumes_are_read_and_written_as_go_does() {
+        let read = |text: &str| serde_json::from_str::<ProcessConfig>(text).unwrap();
+        let config = read(r#"{"Volumes":{"/b":{},"/a":{"later":1},"/c":null}}"#);
+        assert_eq!(config.volumes.iter().collect::<Vec<_>>(), ["/a", "/b", "/c"]);
+        assert_eq!(serde_json::to_string(&config).unwrap(), r#"{"Volumes":{"/a":{},"/b":{},"/c":{}}}"#);
+        for none in [r#"{"Volumes":null}"#, r#"{"Volumes":{}}"#, "{}"] {
+            assert_eq!(serde_json::to_string(&read(none)).unwrap(), "{}");
+        }
     }
 
     #[test]

@@ -16,6 +16,10 @@ use tink_worker::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
+/// Threads that may block. A pull has one for each layer it unpacks, of which there are up to 16 at a time, and another
+/// pull may wait for as many; the rest is for name lookups and files. They are started when needed, and end when idle.
+const BLOCKING_THREADS: usize = 64;
+
 fn main() -> ExitCode {
     // Before any thread exists: this program, started again, is the shim that owns a container, or serves one; and process 1
     // keeps the worker, which is a child of it.
@@ -69,8 +73,11 @@ fn main() -> ExitCode {
     if let Some(error) = no_syslog {
         warn!(%error, "nothing is sent to syslog: its thread cannot be started");
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {

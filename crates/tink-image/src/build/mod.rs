@@ -163,6 +163,12 @@ impl ImageBuilder {
         self
     }
 
+    /// Adds a path that is to be a directory for data.
+    pub fn volume(&mut self, path: &str) -> &mut Self {
+        self.process.volumes.insert(path.to_owned());
+        self
+    }
+
     /// Working directory of the process.
     pub fn working_dir(&mut self, path: &str) -> &mut Self {
         path.clone_into(&mut self.process.working_dir);

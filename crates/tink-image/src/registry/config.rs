@@ -88,7 +88,7 @@ pub struct RegistryConfig {
     pub timeouts: Timeouts,
     /// For which machine images are pulled; `None` = this one.
     pub platform: Option<Platform>,
-    /// Layers fetched at the same time; 0 = four.
+    /// Layers fetched at the same time; 0 = one for each core, but at least four and at most sixteen.
     pub layers_parallel: usize,
 }
 

@@ -7,8 +7,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::unpack::SourceAborted;
 
-/// Pieces on their way; each is at most what one read of the connection gives.
+/// Pieces on their way to one unpacker at most; each is at most what one read of the connection gives.
 const PIECES: usize = 8;
+/// And to all unpackers of one pull: more layers at a time are no reason to hold more in memory.
+const PIECES_OF_ALL: usize = 32;
 
 /// The sending side gives bytes, then says that this was all.
 pub(super) enum Piece {
@@ -16,8 +18,13 @@ pub(super) enum Piece {
     End,
 }
 
-pub(super) fn feed() -> (Sender<Piece>, Feed) {
-    let (sender, receiver) = channel(PIECES);
+/// How many pieces may wait for each of so many unpackers: two at least, so that one is there while the other comes.
+pub(super) fn pieces_for_each(unpackers: usize) -> usize {
+    (PIECES_OF_ALL / unpackers.max(1)).clamp(2, PIECES)
+}
+
+pub(super) fn feed(pieces: usize) -> (Sender<Piece>, Feed) {
+    let (sender, receiver) = channel(pieces);
     (sender, Feed { receiver, current: Bytes::new(), ended: false })
 }
 
@@ -53,5 +60,15 @@ impl Read for Feed {
         buffer[..n].copy_from_slice(&have[..n]);
         self.consume(n);
         Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_layers_hold_no_more_in_memory_than_few() {
+        assert_eq!([0, 1, 4, 8, 16, 200].map(pieces_for_each), [8, 8, 8, 4, 2, 2]);
     }
 }

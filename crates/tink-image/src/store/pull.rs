@@ -6,7 +6,7 @@ use tink_workflow::ImageRef;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::feed::{Piece, feed};
+use super::feed::{Piece, feed, pieces_for_each};
 use super::image::Described;
 use super::unpacking::Label;
 use super::{Held, Image, Store};
@@ -17,8 +17,11 @@ use crate::registry::{BlobStream, Registries};
 use crate::spec::{Descriptor, ImageConfig, Manifest, layer_is_known};
 use crate::unpack::Expected;
 
-/// Layers fetched at the same time unless settings say otherwise.
-const LAYERS_PARALLEL: usize = 4;
+/// Layers fetched at the same time, however few cores there are: a registry far away gives one connection little.
+const LAYERS_PARALLEL_MIN: usize = 4;
+/// And however many there are. Each has a thread that may block, a connection and about half a megabyte of buffers, and
+/// of zstd a window of up to 8 MiB where an image was packed with the usual levels.
+const LAYERS_PARALLEL_MAX: usize = 16;
 
 /// A pulled image.
 #[derive(Debug)]
@@ -105,10 +108,11 @@ impl Store {
     ) -> Result<Vec<Held>, ImageError> {
         progress.begin(begin(&manifest.layers));
         let parallel = match registries.config().layers_parallel {
-            0 => LAYERS_PARALLEL,
+            0 => one_for_each_core(),
             wanted => wanted,
         };
         let permits = Arc::new(Semaphore::new(parallel));
+        let pieces = pieces_for_each(parallel.min(manifest.layers.len()));
         let mut order: Vec<usize> = (0..manifest.layers.len()).collect();
         // The largest first: it must not be the one that everybody waits for in the end.
         order.sort_by_key(|at| std::cmp::Reverse(manifest.layers[*at].size));
@@ -127,6 +131,7 @@ impl Store {
                 diff_id: diff_id.clone(),
                 progress: progress.clone(),
                 at,
+                pieces,
             };
             let permits = Arc::clone(&permits);
             tasks.spawn(async move {
@@ -163,6 +168,8 @@ struct Fetch {
     diff_id: Digest,
     progress: Progress,
     at: usize,
+    /// How many pieces may wait for its unpacker.
+    pieces: usize,
 }
 
 impl Fetch {
@@ -205,7 +212,7 @@ impl Fetch {
     async fn fetch(&self, skipped: usize) -> Result<Held, (ImageError, usize)> {
         let mut stream =
             BlobStream::new(&self.registries, &self.image, &self.blob, skipped).map_err(|error| (error, skipped))?;
-        let (sender, source) = feed();
+        let (sender, source) = feed(self.pieces);
         let (store, label) = (self.store.clone(), Label::new(&self.image, &self.blob.digest));
         let expected = Expected {
             blob: Some(self.blob.digest.clone()),
@@ -242,6 +249,15 @@ impl Fetch {
     }
 }
 
+/// Inflating and hashing keep a core busy with each layer.
+fn one_for_each_core() -> usize {
+    for_cores(std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn for_cores(cores: usize) -> usize {
+    cores.clamp(LAYERS_PARALLEL_MIN, LAYERS_PARALLEL_MAX)
+}
+
 pub(super) fn begin(layers: &[Descriptor]) -> Vec<LayerProgress> {
     let waiting = |layer: &Descriptor| LayerProgress {
         digest: layer.digest.clone(),
@@ -276,4 +292,15 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ImageError> + Send + 'static,
 ) -> Result<T, ImageError> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(ImageError::Thread { operation }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_at_a_time_follow_the_cores_within_bounds() {
+        assert_eq!([1, 2, 4, 5, 12, 16, 17, 256].map(for_cores), [4, 4, 4, 5, 12, 16, 16, 16]);
+        assert!((LAYERS_PARALLEL_MIN..=LAYERS_PARALLEL_MAX).contains(&one_for_each_core()));
+    }
 }

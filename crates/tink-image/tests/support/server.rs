@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -21,6 +22,9 @@ pub struct Asked {
     pub before: usize,
 }
 
+/// What has to end before an answer goes on.
+type Until = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What is sent back.
 pub struct Answer {
     pub status: u16,
@@ -30,11 +34,13 @@ pub struct Answer {
     pub cut: Option<usize>,
     /// The connection stays open and nothing more comes.
     pub silent: bool,
+    /// After so many bytes of the body the rest waits for this.
+    pub hold: Option<(usize, Until)>,
 }
 
 impl Answer {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), cut: None, silent: false }
+        Self { status, headers: Vec::new(), body: body.into(), cut: None, silent: false, hold: None }
     }
 
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -44,6 +50,11 @@ impl Answer {
 
     pub fn cut(mut self, after: usize) -> Self {
         self.cut = Some(after);
+        self
+    }
+
+    pub fn hold(mut self, after: usize, until: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.hold = Some((after, Box::pin(until)));
         self
     }
 }
@@ -172,8 +183,14 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, handler: &Handle
     head.push_str("\r\n");
     let body = &answer.body[..answer.cut.unwrap_or(answer.body.len()).min(answer.body.len())];
     let _ = stream.write_all(head.as_bytes()).await;
-    let _ = stream.write_all(body).await;
+    let held_from = answer.hold.as_ref().map_or(body.len(), |(after, _)| *after).min(body.len());
+    let _ = stream.write_all(&body[..held_from]).await;
     let _ = stream.flush().await;
+    if let Some((_, until)) = answer.hold {
+        until.await;
+        let _ = stream.write_all(&body[held_from..]).await;
+        let _ = stream.flush().await;
+    }
     if answer.silent {
         std::future::pending::<()>().await;
     }

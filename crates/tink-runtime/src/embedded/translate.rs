@@ -1,9 +1,10 @@
 //! What an action says becomes what `tink-oci` does.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
 
 use tink_image::ProcessConfig;
-use tink_oci::{Network, PidNamespace, Spec};
+use tink_oci::{Network, PidNamespace, Spec, Volume};
 
 use super::NAME;
 use crate::ContainerSpec;
@@ -45,11 +46,42 @@ pub(super) fn translate(
     wanted.cwd = asked.cwd.to_string_lossy().into_owned();
     wanted.user = (!config.user.is_empty()).then(|| config.user.clone());
     wanted.volumes = asked.volumes;
+    wanted.volumes.extend(data_directories(config, &wanted.volumes));
     wanted.pid = if asked.host_pid { PidNamespace::Host } else { PidNamespace::Private };
     wanted.network = if asked.host_network { Network::Host } else { Network::Isolated };
     wanted.tty = spec.tty;
     wanted.stop_signal = stop_signal(&config.stop_signal);
     Ok(wanted)
+}
+
+/// Where the kernel's own file systems are, in which no directory can be made or is kept.
+const OF_THE_KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
+
+/// The directories for data (`VOLUME`) that the image names and no volume of the action brings, in the order of their
+/// names. Made where the image has none; what it has there stays. What can be none is left out: the image runs without.
+fn data_directories(config: &ProcessConfig, volumes: &[Volume]) -> Vec<Volume> {
+    let brought: Vec<PathBuf> = volumes.iter().filter_map(|volume| below_root(&volume.target)).collect();
+    // What is below a volume is the host's, which gets no directories of an image's.
+    let taken = |path: &Path| {
+        brought.iter().any(|volume| path.starts_with(volume)) || OF_THE_KERNEL.iter().any(|own| path.starts_with(own))
+    };
+    let paths: BTreeSet<PathBuf> = config.volumes.iter().filter_map(|path| below_root(Path::new(path))).collect();
+    let free = paths.into_iter().filter(|path| !taken(path));
+    free.map(|target| Volume { source: None, target, read_only: false, recursive: true }).collect()
+}
+
+/// An absolute path without `.` and `..`, if it leads anywhere below `/`.
+fn below_root(path: &Path) -> Option<PathBuf> {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(word) => plain.push(word),
+            Component::ParentDir => drop(plain.pop()),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    let is_path = path.is_absolute() && !path.as_os_str().as_encoded_bytes().contains(&0);
+    (is_path && plain.parent().is_some()).then_some(plain)
 }
 
 /// The number of the signal that the image wants to be stopped with. One that is not known, or is a real-time signal, is
@@ -120,6 +152,26 @@ mod tests {
         assert_eq!((spec.cwd.as_str(), spec.user.as_deref()), ("/srv", Some("1000:1000")));
         assert_eq!((spec.pid, spec.network), (PidNamespace::Private, Network::Host));
         spec.check().unwrap();
+    }
+
+    #[test]
+    fn the_images_volumes_are_directories_where_the_action_brings_none() {
+        let volumes = |paths: &[&str], given: &[&str]| -> Vec<String> {
+            let image = ProcessConfig { volumes: paths.iter().map(|path| (*path).to_owned()).collect(), ..image() };
+            let action =
+                ContainerSpec { volumes: given.iter().map(|volume| (*volume).to_owned()).collect(), ..action() };
+            let spec = translate(&action, "id", Path::new("/run/id"), vec!["/layer".into()], &image).unwrap();
+            let (of_action, of_image) = spec.volumes.split_at(given.len());
+            assert!(of_action.iter().all(|volume| volume.source.is_some()));
+            assert!(of_image.iter().all(|volume| volume.source.is_none() && !volume.read_only));
+            of_image.iter().map(|volume| volume.target.display().to_string()).collect()
+        };
+        assert_eq!(volumes(&["/z", "/a/b", "/m/../a/", "/database"], &[]), ["/a", "/a/b", "/database", "/z"]);
+        assert_eq!(volumes(&["/data", "/data/sub", "/database", "/z"], &["/host:/data/."]), ["/database", "/z"]);
+        assert_eq!(volumes(&["/data"], &["/host:/data/sub"]), ["/data"], "only a part of it is brought");
+        assert!(volumes(&["", "/", "/..", "relative", "./x", "/a\0b"], &[]).is_empty());
+        assert!(volumes(&["/dev", "/dev/shm", "/proc/x", "/sys/fs/cgroup"], &[]).is_empty());
+        assert!(volumes(&["/dev/x"], &["/dev:/dev"]).is_empty());
     }
 
     #[test]

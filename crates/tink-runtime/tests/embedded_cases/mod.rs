@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tink_e2e::{Registry, TestImage, TestRun};
-use tink_image::{Budget, Reclaimed, Store};
+use tink_image::{Budget, ImageBuilder, Reclaimed, Store};
 use tink_runtime::{
     EmbeddedRuntime, HandleRecord, Options, Progress, PullOutcome, Recovered, RegistryCredentials, Runtime,
     RuntimeChoice, select,
@@ -38,6 +38,7 @@ pub const ALL: &[Test] = table! {
     a_container_that_is_started_twice_at_once_runs_once
     detached_containers_are_bounded
     a_start_that_is_given_up_is_found_and_can_be_stopped
+    the_images_volumes_are_directories_that_keep_what_the_image_has
 };
 
 async fn what_cannot_be_had_is_refused_by_name(bench: &Bench, _state: &Path) {
@@ -233,4 +234,31 @@ async fn what_a_reboot_cut_short_is_swept_and_nothing_else(bench: &Bench, state:
         bench.remove(&record).await;
     }
     within(tink_oci::remove(&detached)).await.expect("removed");
+}
+
+async fn the_images_volumes_are_directories_that_keep_what_the_image_has(bench: &Bench, state: &Path) {
+    let name = image("embedded.invalid/volumes:v1");
+    let busybox = tink_e2e::system_program("busybox").expect("a busybox");
+    let mut built = ImageBuilder::new();
+    built.file("/bin/busybox", &busybox, 0o755).bytes("/with/kept", "of the image\n", 0o644);
+    built.entrypoint(["/bin/busybox", "sh", "-c"]);
+    for path in ["/data/fresh", "/with", "/given", "/given/below", "/sys/fs/cgroup", "/proc/none", "/", "", "relative"]
+    {
+        built.volume(path);
+    }
+    let archive = state.join("volumes.tar");
+    built.write_archive(&archive, &name).expect("an archive is written");
+    let embedded = EmbeddedRuntime::open(&Options::new(state)).expect("it opens");
+    within(embedded.import(&archive, None, &Progress::new())).await.expect("it is imported");
+    let host = tempfile::tempdir().expect("a directory");
+    std::fs::write(host.path().join("mine"), "of the host\n").expect("a file is written");
+    let script = "b=/bin/busybox; $b stat -c '%a %u %F' /data/fresh; $b touch /data/fresh/file && $b cat /with/kept \
+                  /given/mine; $b ls /given; $b ls /; $b test -e /proc/self && echo proc";
+    let mut spec = shell("");
+    spec.image = name;
+    spec.command = vec![script.to_owned()];
+    spec.volumes = vec![format!("{}:/given:ro", host.path().display())];
+    let lines = bench.output_of(&spec).await;
+    assert_eq!(lines[..4], ["755 0 directory", "of the image", "of the host", "mine"], "{lines:?}");
+    assert!(!lines.contains(&"relative".to_owned()) && lines.last().is_some_and(|line| line == "proc"), "{lines:?}");
 }

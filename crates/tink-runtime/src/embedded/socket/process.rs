@@ -23,6 +23,9 @@ const READY: &str = "ready";
 const READY_DEADLINE: Duration = Duration::from_secs(20);
 /// What still runs when the container is over: a container that is being launched.
 const END_DEADLINE: Duration = Duration::from_secs(30);
+/// Threads that may block: enough for pulls of up to 16 layers at a time, and for name lookups beside them. They are started
+/// when needed, and end when idle.
+const BLOCKING_THREADS: usize = 64;
 /// All of the environment that it gets: how to reach registries.
 const VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
 
@@ -96,7 +99,8 @@ fn serve() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let threads = tokio::runtime::Builder::new_current_thread().max_blocking_threads(8).enable_all().build();
+    let threads =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(BLOCKING_THREADS).enable_all().build();
     let runtime = match threads {
         Ok(runtime) => runtime,
         Err(error) => {
