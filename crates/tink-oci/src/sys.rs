@@ -82,6 +82,20 @@ pub(crate) fn join_new_session_keyring() -> std::io::Result<()> {
 /// From linux/keyctl.h.
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
 
+/// Makes a mount, and all that are mounted below it, read-only (Linux 5.12).
+pub(crate) fn set_mounts_read_only(mount: BorrowedFd<'_>) -> std::io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    let (at, path, attributes) = (mount.as_raw_fd(), c"".as_ptr(), &raw const attributes);
+    // SAFETY: the descriptor is open, the path and the structure live until the call returns, and the kernel only reads them,
+    // the latter no further than the size that is given.
+    match unsafe { libc::syscall(libc::SYS_mount_setattr, at, path, flags, attributes, size_of::<libc::mount_attr>()) }
+    {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 /// From linux/sched.h.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 

@@ -1,7 +1,7 @@
 //! Volumes: host paths bound into the container.
 
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use rustix::mount::{MountFlags, mount_bind, mount_bind_recursive, mount_remount}
 use super::mounts::{mount_point, plain};
 use super::root::{Missing, Root, is_dir};
 use crate::failure::{Doing, StartFailure};
-use crate::mountinfo;
 use crate::volume::Volume;
+use crate::{mountinfo, sys};
 
 /// Binds a volume, making whatever is missing on either side: a missing source becomes a directory, as with Docker.
 pub(super) fn mount_volume(volume: &Volume, stand_ins: Option<&Path>, root: &Root) -> Result<(), StartFailure> {
@@ -47,11 +47,12 @@ pub(super) fn mount_volume(volume: &Volume, stand_ins: Option<&Path>, root: &Roo
 fn make_read_only(volume: &Volume, root: &Root) -> std::io::Result<()> {
     // Located anew: this time it is what was just mounted.
     let mounted = root.locate(&volume.target, Missing::Refuse)?;
-    remount_read_only(&mounted)?;
-    if !volume.recursive {
+    if sys::set_mounts_read_only(mounted.as_fd()).is_ok() {
         return Ok(());
     }
+    // Before Linux 5.12 one after the other.
     let top = std::fs::read_link(mount_point(&mounted))?;
+    remount_read_only(&mounted)?;
     for below in mountinfo::read()?.iter().filter(|mount| mount.point != top && mount.point.starts_with(&top)) {
         let opened = open(&below.point, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
         match opened.and_then(|below| remount_read_only(&below)) {

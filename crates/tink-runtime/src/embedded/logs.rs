@@ -20,7 +20,7 @@ impl EmbeddedRuntime {
             return Err(RuntimeError::permanent(Operation::Logs, container, "it is gone, and its output with it"));
         }
         let mut reader = LogReader::open_at(&dir, from.number());
-        let mut lines = 0_u64;
+        let (mut lines, mut lost, mut told) = (0_u64, 0_u64, 0_u64);
         while let Some(item) =
             reader.follow().await.map_err(|error| RuntimeError::transient(Operation::Logs, container, chain(&error)))?
         {
@@ -28,7 +28,12 @@ impl EmbeddedRuntime {
                 LogItem::Line(line) if is_nothing(&line) => {}
                 LogItem::Line(line) => deliver(&line, LogPosition::at(reader.position()), sink),
                 LogItem::Lost { bytes } => {
-                    tracing::warn!(container, bytes, "newer output has pushed this much out of the log");
+                    lost += bytes;
+                    // Again and again while an action prints faster than anybody reads: told when it begins, and in the end.
+                    if told == 0 {
+                        told = lost;
+                        tracing::warn!(container, bytes, "newer output has pushed this much out of the log so far");
+                    }
                 }
                 LogItem::Dropped { lines, bytes } => {
                     tracing::warn!(container, lines, bytes, "output was lost, since the disk is full or failed");
@@ -38,6 +43,9 @@ impl EmbeddedRuntime {
             if lines.is_multiple_of(LINES_AT_ONCE) {
                 tokio::task::yield_now().await;
             }
+        }
+        if lost > told {
+            tracing::warn!(container, bytes = lost, "newer output has pushed this much out of the log in all");
         }
         Ok(())
     }
