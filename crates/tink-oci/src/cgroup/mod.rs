@@ -39,14 +39,26 @@ fn create_in(hierarchy: &Hierarchy, path: &Path) -> std::io::Result<()> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 make_dir(path.parent().unwrap_or(&hierarchy.mount))?;
             }
-            done => return done,
+            done => {
+                count_memory(hierarchy, path);
+                return done;
+            }
         }
     }
     Err(std::io::ErrorKind::NotFound.into())
 }
 
 /// Best effort: the memory controller tells of OOM kills, but a root with processes in it may not delegate.
-fn count_memory(hierarchy: &Hierarchy) {
+///
+/// While there is no process in the cgroup: with one, the kernel would wait as for a move, see [`hurry`].
+fn count_memory(hierarchy: &Hierarchy, path: &Path) {
+    if hierarchy.version == Version::V1 || path.join("memory.events").exists() {
+        return;
+    }
+    let offered = std::fs::read_to_string(hierarchy.mount.join("cgroup.controllers")).unwrap_or_default();
+    if !offered.split_ascii_whitespace().any(|controller| controller == "memory") {
+        return;
+    }
     for above in [hierarchy.mount.clone(), hierarchy.mount.join(PARENT)] {
         let _ = write(&above.join("cgroup.subtree_control"), "+memory");
     }
@@ -86,7 +98,6 @@ impl Cgroups {
     /// Makes those that [`Cgroups::begin`] left.
     pub(crate) fn complete(&mut self, left_out: impl Fn(&str)) {
         while self.make_next(&left_out) {}
-        self.hierarchies.iter().filter(|hierarchy| hierarchy.version == Version::V2).for_each(count_memory);
     }
 
     fn make_next(&mut self, left_out: &impl Fn(&str)) -> bool {
