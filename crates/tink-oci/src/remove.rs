@@ -46,8 +46,8 @@ pub async fn remove(dir: &Path) -> Result<(), RemoveError> {
     shim_end(dir).await?;
     remove_cgroups(dir, record.as_ref()).await?;
     let removing = |source| RemoveError::Directory { dir: dir.to_owned(), source };
-    unmount_below(dir).map_err(removing)?;
-    match std::fs::remove_dir_all(dir) {
+    // Somebody else may remove it at the same time: a worker, and an operator's `tink rm`.
+    match unmount_below(dir).and_then(|()| std::fs::remove_dir_all(dir)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(removing(error)),
         _ => Ok(()),
     }
@@ -77,7 +77,11 @@ async fn shim_end(dir: &Path) -> Result<(), RemoveError> {
     if !is_locked(dir).map_err(waiting)? {
         return Ok(());
     }
-    let lock = File::open(dir.join(LOCK_FILE)).map_err(waiting)?;
+    let lock = match File::open(dir.join(LOCK_FILE)) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(waiting(error)),
+    };
     let locked = spawn_blocking(move || retry_on_intr(|| flock(&lock, FlockOperation::LockShared)));
     match timeout(SHIM_DEADLINE, locked).await {
         Ok(Ok(locked)) => locked.map_err(|error| waiting(error.into())),

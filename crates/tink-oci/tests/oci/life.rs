@@ -223,3 +223,24 @@ async fn a_shim_leaves_the_cgroup_of_the_service_that_launched_it() {
         remove(trial.dir()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn several_may_remove_a_container_at_once() {
+    for _ in 0..20 {
+        let trial = Trial::shell("true");
+        trial.run().await;
+        // Each in a thread of its own, as a worker and `tink rm` are processes of their own.
+        let removals: Vec<_> = (0..4)
+            .map(|_| {
+                let dir = trial.dir().to_owned();
+                std::thread::spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    runtime.block_on(remove(&dir))
+                })
+            })
+            .collect();
+        for removal in removals {
+            removal.join().unwrap().unwrap();
+        }
+    }
+}
