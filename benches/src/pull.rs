@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use tink_e2e::{Dockerd, Registry, TestImage, TestRun};
-use tink_runtime::{EmbeddedRuntime, Options, Progress, Runtime};
+use tink_runtime::{BLOCKING_THREADS, EmbeddedRuntime, Options, Progress, Runtime};
 use tink_workflow::ImageRef;
 
 use crate::process::{IoCounters, Peak};
@@ -33,7 +33,12 @@ pub fn main_if_asked() -> Option<Result<()>> {
 fn pull(state: &Path, image: &str) -> Result<()> {
     let image = ImageRef::parse(image).context("no image")?;
     let mut threads = tokio::runtime::Builder::new_multi_thread();
-    let threads = threads.worker_threads(2).max_blocking_threads(64).enable_all().build().context("failed to start")?;
+    let threads = threads
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .context("failed to start")?;
     threads.block_on(async {
         let runtime = EmbeddedRuntime::open(&Options::new(state))?;
         let own = std::process::id();

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Seek as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -30,10 +30,20 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     // In a group of its own, so that a signal to us can be handed on to all of it at once.
     command.stdin(Stdio::null()).process_group(0);
     let mut child = command.spawn().with_context(|| format!("failed to start `{line}`"))?;
+    let status = wait_for(&mut child, &line)?;
+    verdict(&line, status, start)
+}
+
+/// Waits for a command's end; signals go to it meanwhile.
+fn wait_for(child: &mut Child, line: &str) -> Result<ExitStatus> {
     interrupt::forward_to(Some(child.id()));
     let status = child.wait();
     interrupt::forward_to(None);
-    let status = status.with_context(|| format!("failed to wait for `{line}`"))?;
+    status.with_context(|| format!("failed to wait for `{line}`"))
+}
+
+/// Says how a command ended, and whether it succeeded.
+fn verdict(line: &str, status: ExitStatus, start: Instant) -> Result<()> {
     eprintln!("xtask: {status} after {:.1} s", start.elapsed().as_secs_f64());
     if interrupt::interrupted() {
         bail!("interrupted");
@@ -67,19 +77,12 @@ impl Beside {
 
     /// Waits for its end, shows what it printed, and says whether it succeeded.
     pub(crate) fn finish(mut self) -> Result<()> {
-        interrupt::forward_to(Some(self.child.id()));
-        let status = self.child.wait();
-        interrupt::forward_to(None);
-        let status = status.with_context(|| format!("failed to wait for `{}`", self.line))?;
+        let status = wait_for(&mut self.child, &self.line)?;
         self.has_ended = true;
         eprintln!("xtask: $ {}", self.line);
         self.output.rewind().context("failed to read what it printed")?;
         std::io::copy(&mut self.output, &mut std::io::stdout()).context("failed to show what it printed")?;
-        eprintln!("xtask: {status} after {:.1} s", self.start.elapsed().as_secs_f64());
-        if !status.success() {
-            bail!("`{}` failed", self.line);
-        }
-        Ok(())
+        verdict(&self.line, status, self.start)
     }
 }
 

@@ -23,6 +23,21 @@ impl Volume {
         Self { source: Some(source.into()), target: target.into(), read_only: false, recursive: true }
     }
 
+    /// A directory of the container's own, or what the image has there; nothing where the path can be no target. It is
+    /// written without `.` and `..`.
+    #[must_use]
+    pub fn directory(target: impl AsRef<Path>) -> Option<Self> {
+        let target = target.as_ref();
+        let is_target = is_below_root(target) && !target.as_os_str().as_encoded_bytes().contains(&0);
+        is_target.then(|| Self { source: None, target: plain(target), read_only: false, recursive: true })
+    }
+
+    /// The target without `.` and `..`.
+    #[must_use]
+    pub fn plain_target(&self) -> PathBuf {
+        plain(&self.target)
+    }
+
     /// Reads `source:target[:options]`, or a target alone. Options, separated by commas: `ro`, `rw`, `bind`, `rbind`,
     /// `private`, `rprivate`; `nocopy`, `z`, `Z`, `cached`, `delegated` and `consistent` are taken and mean nothing here.
     ///
@@ -62,12 +77,22 @@ impl Volume {
 
 /// Whether a path is absolute and names something below `/`, however it is written.
 pub(crate) fn is_below_root(path: &Path) -> bool {
-    let depth = path.components().fold(0_usize, |depth, part| match part {
-        Component::Normal(_) => depth + 1,
-        Component::ParentDir => depth.saturating_sub(1),
-        Component::Prefix(_) | Component::RootDir | Component::CurDir => depth,
-    });
-    path.is_absolute() && depth > 0
+    path.is_absolute() && plain(path) != Path::new("/")
+}
+
+/// The path without `.` and `..`, from `/` on.
+pub(crate) fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(word) => plain.push(word),
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    plain
 }
 
 /// A volume this runtime cannot provide.

@@ -48,12 +48,6 @@ impl Watch {
 
     /// Returns after a change, or at once if the shim has ended.
     pub(crate) async fn changed(&mut self) -> std::io::Result<()> {
-        let ended = async {
-            match &self.shim {
-                Some(shim) => shim.readable().await.map(drop),
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             ready = self.changes.readable() => {
                 let mut ready = ready?;
@@ -61,7 +55,7 @@ impl Watch {
                 ready.clear_ready();
                 Ok(())
             }
-            ended = ended => ended,
+            ended = readable(self.shim.as_ref()) => ended,
         }
     }
 }
@@ -77,17 +71,19 @@ pub(crate) async fn ended(dir: &Path, shim: ProcessId) -> std::io::Result<bool> 
     if ExitStatus::is_there(dir) {
         return Ok(true);
     }
-    let told = async {
-        match &ending {
-            Some(ending) => ending.readable().await.map(drop),
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
-        told = told => told?,
-        ended = shim.readable() => drop(ended?),
+        told = readable(ending.as_ref()) => told?,
+        ended = readable(Some(&shim)) => ended?,
     }
     Ok(true)
+}
+
+/// Returns when the descriptor is readable; never where there is none.
+async fn readable(fd: Option<&AsyncFd<OwnedFd>>) -> std::io::Result<()> {
+    match fd {
+        Some(fd) => fd.readable().await.map(drop),
+        None => std::future::pending().await,
+    }
 }
 
 /// Takes all events there are: which they were does not matter.

@@ -21,6 +21,11 @@ mod select;
 mod spec;
 mod wanted;
 
+/// Threads that may block, for a program that pulls images. A pull has one for each layer it unpacks, of which there are up to
+/// 16 at a time, and another pull may wait for as many; the rest is for name lookups and files. They are started when needed,
+/// and end when idle.
+pub const BLOCKING_THREADS: usize = 64;
+
 pub use archives::image_archives;
 pub use containerd::{
     ContainerdRuntime, DEFAULT_CONTAINERD_DATA_ROOT, DEFAULT_CONTAINERD_NAMESPACE, DEFAULT_CONTAINERD_SOCKET,

@@ -16,10 +16,6 @@ use tink_worker::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
-/// Threads that may block. A pull has one for each layer it unpacks, of which there are up to 16 at a time, and another
-/// pull may wait for as many; the rest is for name lookups and files. They are started when needed, and end when idle.
-const BLOCKING_THREADS: usize = 64;
-
 fn main() -> ExitCode {
     // Before any thread exists: this program, started again, is the shim that owns a container, or serves one; and process 1
     // keeps the worker, which is a child of it.
@@ -75,7 +71,7 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(tink_runtime::BLOCKING_THREADS)
         .enable_all()
         .build();
     let runtime = match runtime {

@@ -27,69 +27,83 @@ fn of_host_interfaces() -> &'static str {
     if interfaces.any(|interface| interface.file_name() != "lo") { "yes" } else { "no" }
 }
 
+/// There is no bridge, since there is no daemon to keep one; an action that asks for nothing must reach its servers.
+const NETWORK: Expected = Expected {
+    fields: &["namespace net\t"],
+    in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
+    everywhere: true,
+    holds: |case, docker, ours| case != "no network" && (docker, ours) == (Some("its own"), Some("the host's")),
+};
+
+const INTERFACES: Expected = Expected {
+    fields: &["interfaces but the loopback\t"],
+    in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
+    everywhere: false,
+    holds: |case, docker, ours| case != "no network" && docker == Some("yes") && ours == Some(of_host_interfaces()),
+};
+
+/// A random name says nothing; logs that an action sends should name the machine.
+const HOST_NAME: Expected = Expected {
+    fields: &["host name\t"],
+    in_docs: "host name: the container's id",
+    everywhere: true,
+    holds: |_, docker, ours| docker == Some("its own") && ours == Some("the host's"),
+};
+
+/// A name that does not resolve makes programs wait.
+const HOSTS_NAME: Expected = Expected {
+    fields: &["/etc/hosts has the host name\t"],
+    in_docs: "with no network, `/etc/hosts` lacks the host name",
+    everywhere: true,
+    holds: |case, docker, ours| case == "no network" && (docker, ours) == (Some("no"), Some("yes")),
+};
+
+/// It tells that Docker runs the container, and Docker does not.
+const DOCKER_MARK: Expected = Expected {
+    fields: &["entry /.dockerenv\t"],
+    in_docs: "the root holds `/.dockerenv`",
+    everywhere: true,
+    holds: |_, docker, ours| docker.is_some() && ours.is_none(),
+};
+
+/// Nothing that the host mounts later is to be held by a container, nor the other way round.
+const ROOT: Expected = Expected {
+    fields: &["mount /\t"],
+    in_docs: "the root is a slave mount",
+    everywhere: true,
+    holds: |_, docker, ours| {
+        docker.is_some_and(|text| text.contains("tags: master:"))
+            && ours.is_some_and(|text| text.contains("tags: none"))
+    },
+};
+
+/// Docker 20.10 knows the capabilities up to 37 (AUDIT_READ); later ones know all.
+const CAPABILITIES: Expected = Expected {
+    fields: &["status CapPrm\t", "status CapEff\t", "status CapBnd\t"],
+    in_docs: "the capabilities that the engine's version knows",
+    everywhere: false,
+    holds: |_, docker, ours| {
+        let set = |text: Option<&str>| u64::from_str_radix(text.unwrap_or_default(), 16);
+        let (Ok(docker), Ok(ours)) = (set(docker), set(ours)) else { return false };
+        ours & ((1 << 38) - 1) == docker
+    },
+};
+
 /// Of the embedded runtime.
 pub const EMBEDDED: &[Expected] = &[
-    // There is no bridge, since there is no daemon to keep one; an action that asks for nothing must reach its servers.
-    Expected {
-        fields: &["namespace net\t"],
-        in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
-        everywhere: true,
-        holds: |case, docker, ours| case != "no network" && (docker, ours) == (Some("its own"), Some("the host's")),
-    },
-    Expected {
-        fields: &["interfaces but the loopback\t"],
-        in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
-        everywhere: false,
-        holds: |case, docker, ours| case != "no network" && docker == Some("yes") && ours == Some(of_host_interfaces()),
-    },
-    // A random name says nothing; logs that an action sends should name the machine.
-    Expected {
-        fields: &["host name\t"],
-        in_docs: "host name: the container's id",
-        everywhere: true,
-        holds: |_, docker, embedded| docker == Some("its own") && embedded == Some("the host's"),
-    },
+    NETWORK,
+    INTERFACES,
+    HOST_NAME,
+    HOSTS_NAME,
+    DOCKER_MARK,
+    ROOT,
+    CAPABILITIES,
     // Written into the container's own layer: no mount that a program could stumble over when it replaces the file.
     Expected {
         fields: &["mount /etc/hostname\t", "mount /etc/hosts\t", "mount /etc/resolv.conf\t"],
         in_docs: "`/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` are mounts",
         everywhere: true,
         holds: |_, docker, embedded| docker.is_some() && embedded.is_none(),
-    },
-    // A name that does not resolve makes programs wait.
-    Expected {
-        fields: &["/etc/hosts has the host name\t"],
-        in_docs: "with no network, `/etc/hosts` lacks the host name",
-        everywhere: true,
-        holds: |case, docker, embedded| case == "no network" && (docker, embedded) == (Some("no"), Some("yes")),
-    },
-    // It tells that Docker runs the container, and Docker does not.
-    Expected {
-        fields: &["entry /.dockerenv\t"],
-        in_docs: "the root holds `/.dockerenv`",
-        everywhere: true,
-        holds: |_, docker, embedded| docker.is_some() && embedded.is_none(),
-    },
-    // Nothing that the host mounts later is to be held by a container, nor the other way round.
-    Expected {
-        fields: &["mount /\t"],
-        in_docs: "the root is a slave mount",
-        everywhere: true,
-        holds: |_, docker, embedded| {
-            docker.is_some_and(|text| text.contains("tags: master:"))
-                && embedded.is_some_and(|text| text.contains("tags: none"))
-        },
-    },
-    // Docker 20.10 knows the capabilities up to 37 (AUDIT_READ); later ones know all.
-    Expected {
-        fields: &["status CapPrm\t", "status CapEff\t", "status CapBnd\t"],
-        in_docs: "the capabilities that the engine's version knows",
-        everywhere: false,
-        holds: |_, docker, embedded| {
-            let set = |text: Option<&str>| u64::from_str_radix(text.unwrap_or_default(), 16);
-            let (Ok(docker), Ok(embedded)) = (set(docker), set(embedded)) else { return false };
-            embedded & ((1 << 38) - 1) == docker
-        },
     },
     // Docker passes on what its daemon was started with.
     Expected {
@@ -146,54 +160,4 @@ pub const EMBEDDED: &[Expected] = &[
 ];
 
 /// Of the containerd runtime.
-pub const CONTAINERD: &[Expected] = &[
-    Expected {
-        fields: &["namespace net\t"],
-        in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
-        everywhere: true,
-        holds: |case, docker, ours| case != "no network" && (docker, ours) == (Some("its own"), Some("the host's")),
-    },
-    Expected {
-        fields: &["interfaces but the loopback\t"],
-        in_docs: "network of its own behind a bridge, unless `host` or `none` is said",
-        everywhere: false,
-        holds: |case, docker, ours| case != "no network" && docker == Some("yes") && ours == Some(of_host_interfaces()),
-    },
-    Expected {
-        fields: &["host name\t"],
-        in_docs: "host name: the container's id",
-        everywhere: true,
-        holds: |_, docker, ours| docker == Some("its own") && ours == Some("the host's"),
-    },
-    Expected {
-        fields: &["/etc/hosts has the host name\t"],
-        in_docs: "with no network, `/etc/hosts` lacks the host name",
-        everywhere: true,
-        holds: |case, docker, ours| case == "no network" && (docker, ours) == (Some("no"), Some("yes")),
-    },
-    Expected {
-        fields: &["entry /.dockerenv\t"],
-        in_docs: "the root holds `/.dockerenv`",
-        everywhere: true,
-        holds: |_, docker, ours| docker.is_some() && ours.is_none(),
-    },
-    Expected {
-        fields: &["status CapPrm\t", "status CapEff\t", "status CapBnd\t"],
-        in_docs: "the capabilities that the engine's version knows",
-        everywhere: false,
-        holds: |_, docker, ours| {
-            let set = |text: Option<&str>| u64::from_str_radix(text.unwrap_or_default(), 16);
-            let (Ok(docker), Ok(ours)) = (set(docker), set(ours)) else { return false };
-            ours & ((1 << 38) - 1) == docker
-        },
-    },
-    Expected {
-        fields: &["mount /\t"],
-        in_docs: "the root is a slave mount",
-        everywhere: true,
-        holds: |_, docker, ours| {
-            docker.is_some_and(|text| text.contains("tags: master:"))
-                && ours.is_some_and(|text| text.contains("tags: none"))
-        },
-    },
-];
+pub const CONTAINERD: &[Expected] = &[NETWORK, INTERFACES, HOST_NAME, HOSTS_NAME, DOCKER_MARK, ROOT, CAPABILITIES];

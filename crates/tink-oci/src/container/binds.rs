@@ -9,10 +9,10 @@ use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstatvfs, open};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_bind, mount_bind_recursive, mount_remount};
 
-use super::mounts::{mount_point, plain};
+use super::mounts::mount_point;
 use super::root::{Missing, Root, is_dir};
 use crate::failure::{Doing, StartFailure};
-use crate::volume::Volume;
+use crate::volume::{Volume, plain};
 use crate::{mountinfo, sys};
 
 /// Binds a volume, making whatever is missing on either side: a missing source becomes a directory, as with Docker.

@@ -91,7 +91,7 @@ pub(super) fn mount_all(spec: &Spec, given: &mut Given<'_>, root: &Root) -> Resu
 /// A volume on or above a standard target replaces it: with `/dev:/dev` the host's `/dev` is the container's as it is,
 /// and setting anything up in it would be done to the host.
 fn plan(volumes: &[Volume]) -> Vec<Planned<'_>> {
-    let targets: Vec<PathBuf> = volumes.iter().map(|volume| plain(&volume.target)).collect();
+    let targets: Vec<PathBuf> = volumes.iter().map(Volume::plain_target).collect();
     let kept = STANDARD.iter().filter(|standard| !targets.iter().any(|t| Path::new(standard.target).starts_with(t)));
     let mut planned: Vec<(usize, Planned<'_>)> =
         kept.map(|standard| (depth(Path::new(standard.target)), Planned::Standard(standard))).collect();
@@ -107,22 +107,7 @@ fn depth(path: &Path) -> usize {
 
 /// Whether the container's `/dev` is its own: no volume is in its place.
 pub(super) fn has_own_dev(volumes: &[Volume]) -> bool {
-    !volumes.iter().any(|volume| Path::new("/dev").starts_with(plain(&volume.target)))
-}
-
-/// The path without `.` and `..`.
-pub(super) fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::from("/");
-    for part in path.components() {
-        match part {
-            Component::Normal(word) => plain.push(word),
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
-        }
-    }
-    plain
+    !volumes.iter().any(|volume| Path::new("/dev").starts_with(volume.plain_target()))
 }
 
 fn mount_standard(standard: &Standard, ready: Option<&ReadyDev>, root: &Root) -> Result<(), StartFailure> {

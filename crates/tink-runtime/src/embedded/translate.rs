@@ -1,7 +1,6 @@
 //! What an action says becomes what `tink-oci` does.
 
-use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use tink_image::ProcessConfig;
 use tink_oci::{Network, PidNamespace, Spec, Volume};
@@ -60,28 +59,16 @@ const OF_THE_KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
 /// The directories for data (`VOLUME`) that the image names and no volume of the action brings, in the order of their
 /// names. Made where the image has none; what it has there stays. What can be none is left out: the image runs without.
 fn data_directories(config: &ProcessConfig, volumes: &[Volume]) -> Vec<Volume> {
-    let brought: Vec<PathBuf> = volumes.iter().filter_map(|volume| below_root(&volume.target)).collect();
+    let brought: Vec<PathBuf> = volumes.iter().map(Volume::plain_target).collect();
     // What is below a volume is the host's, which gets no directories of an image's.
     let taken = |path: &Path| {
         brought.iter().any(|volume| path.starts_with(volume)) || OF_THE_KERNEL.iter().any(|own| path.starts_with(own))
     };
-    let paths: BTreeSet<PathBuf> = config.volumes.iter().filter_map(|path| below_root(Path::new(path))).collect();
-    let free = paths.into_iter().filter(|path| !taken(path));
-    free.map(|target| Volume { source: None, target, read_only: false, recursive: true }).collect()
-}
-
-/// An absolute path without `.` and `..`, if it leads anywhere below `/`.
-fn below_root(path: &Path) -> Option<PathBuf> {
-    let mut plain = PathBuf::from("/");
-    for part in path.components() {
-        match part {
-            Component::Normal(word) => plain.push(word),
-            Component::ParentDir => drop(plain.pop()),
-            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
-        }
-    }
-    let is_path = path.is_absolute() && !path.as_os_str().as_encoded_bytes().contains(&0);
-    (is_path && plain.parent().is_some()).then_some(plain)
+    let named = config.volumes.iter().filter_map(Volume::directory);
+    let mut directories: Vec<Volume> = named.filter(|volume| !taken(&volume.target)).collect();
+    directories.sort_by(|one, other| one.target.cmp(&other.target));
+    directories.dedup();
+    directories
 }
 
 /// The number of the signal that the image wants to be stopped with. One that is not known, or is a real-time signal, is

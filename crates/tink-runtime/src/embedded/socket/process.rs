@@ -13,6 +13,7 @@ use tink_oci::Side;
 
 use super::serve::Server;
 use super::setup::Setup;
+use crate::BLOCKING_THREADS;
 
 /// The process's name for itself (`argv[0]`), by which it knows what it is.
 const PROCESS_NAME: &str = "tink-engine";
@@ -23,9 +24,6 @@ const READY: &str = "ready";
 const READY_DEADLINE: Duration = Duration::from_secs(20);
 /// What still runs when the container is over: a container that is being launched.
 const END_DEADLINE: Duration = Duration::from_secs(30);
-/// Threads that may block: enough for pulls of up to 16 layers at a time, and for name lookups beside them. They are started
-/// when needed, and end when idle.
-const BLOCKING_THREADS: usize = 64;
 /// All of the environment that it gets: how to reach registries.
 const VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
 
