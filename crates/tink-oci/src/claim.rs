@@ -61,8 +61,10 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if self.lock.is_some() {
+        if let Some(lock) = &self.lock {
             give_back(&self.spec.dir);
+            // Not by closing alone: what another thread forks meanwhile has a copy of the descriptor until its exec.
+            let _ = flock(lock, FlockOperation::Unlock);
         }
     }
 }
@@ -77,4 +79,21 @@ fn lock(dir: &Path) -> std::io::Result<File> {
 fn give_back(dir: &Path) {
     // One that cannot be removed says that the directory is taken: a start in another one is as good.
     let _ = std::fs::remove_file(dir.join(SPEC_FILE));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Status, status};
+
+    #[test]
+    fn a_claim_that_is_given_up_is_free_although_a_process_just_forked_has_its_descriptors() {
+        let dir = tempfile::tempdir().unwrap();
+        let claim = Claim::take(Spec { args: vec!["true".to_owned()], ..Spec::new("a", dir.path(), vec!["/".into()]) }).unwrap();
+        // What any other thread's fork copies, until its exec closes it.
+        let copied = claim.lock.as_ref().unwrap().try_clone().unwrap();
+        drop(claim);
+        assert_eq!(status(dir.path()).unwrap(), Status::Gone);
+        drop(copied);
+    }
 }
