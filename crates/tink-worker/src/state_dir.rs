@@ -85,7 +85,14 @@ pub fn engine_in_use(journal: &Journal) -> Option<String> {
 /// The right to use a state directory, kept until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not by closing alone: what another thread forks meanwhile has a copy of the descriptor until its exec.
+        let _ = self.file.unlock();
+    }
 }
 
 /// Takes the right to use a state directory; `None` while another worker has it.
@@ -98,7 +105,7 @@ pub fn lock(state_dir: &Path) -> io::Result<Option<Lock>> {
     // One that is there can be locked on a disk that refuses writes, too.
     let file = writable.or_else(|error| File::open(&path).map_err(|_| error))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(Lock { _file: file })),
+        Ok(()) => Ok(Some(Lock { file })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }

@@ -13,9 +13,8 @@ use crate::unpack::remove_at;
 
 /// Keeps an image's layers from being removed, by a shared `flock` on each layer's directory.
 ///
-/// The locks belong to the open files: they end when the last process that holds one of them ends or closes it. To hand
-/// them to a child that outlives this process, let it inherit [`InUse::files`], or let it take
-/// `flock(LOCK_SH)` on [`crate::Image::layers`] itself before this one is dropped.
+/// The locks end when this is dropped or the process ends. A child that outlives it takes `flock(LOCK_SH)` on
+/// [`crate::Image::layers`] itself before.
 #[derive(Debug)]
 pub struct InUse {
     files: Vec<OwnedFd>,
@@ -25,10 +24,14 @@ impl InUse {
     pub(crate) fn new(files: Vec<OwnedFd>) -> Self {
         Self { files }
     }
+}
 
-    /// The open, locked directories; close-on-exec is set.
-    pub fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.files.iter().map(OwnedFd::as_fd)
+impl Drop for InUse {
+    fn drop(&mut self) {
+        for file in &self.files {
+            // Not by closing alone: what another thread forks meanwhile has copies of the descriptors until its exec.
+            let _ = flock(file.as_fd(), FlockOperation::Unlock);
+        }
     }
 }
 

@@ -11,8 +11,7 @@
 //!
 //! A layer's directory appears by one rename, after all its digests were verified, and disappears by one rename: a
 //! process that is killed leaves nothing half made but in `tmp`. A layer is in use while anybody holds a shared
-//! `flock` on its directory; the lock lives as long as the open file, so a child that inherits it (or takes one of its
-//! own by the path) keeps the layer after the parent is gone.
+//! `flock` on its directory; a child that takes one of its own by the path keeps the layer after the parent is gone.
 
 mod attributes;
 mod budget;

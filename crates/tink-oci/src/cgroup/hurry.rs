@@ -44,6 +44,8 @@ impl Drop for Hurry {
         if let Some(switch) = &self.switch {
             // It could be written a moment ago; and were it not so now, the machine would only be quicker.
             let _ = switch.write_at(b"0", 0);
+            // Not by closing alone: what another thread forks meanwhile has a copy of the descriptor until its exec.
+            let _ = flock(switch, FlockOperation::Unlock);
         }
     }
 }

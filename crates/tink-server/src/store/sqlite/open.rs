@@ -40,8 +40,17 @@ impl fmt::Display for Place {
 
 /// What must live as long as the store.
 pub struct Held {
-    _lock: Option<File>,
+    lock: Option<File>,
     _directory: Option<tempfile::TempDir>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            // Not by closing alone: what another thread forks meanwhile has a copy of the descriptor until its exec.
+            let _ = lock.unlock();
+        }
+    }
 }
 
 /// An open data file at the newest schema.
@@ -56,7 +65,7 @@ pub fn open(place: &Place) -> Result<Opened, StoreError> {
         Place::File(file) => {
             let lock = prepare(file)?;
             let connection = connect(file, "FULL")?;
-            let held = Held { _lock: Some(lock), _directory: None };
+            let held = Held { lock: Some(lock), _directory: None };
             Ok(Opened { connection, file: file.clone(), held })
         }
         Place::Temporary => {
@@ -65,7 +74,7 @@ pub fn open(place: &Place) -> Result<Opened, StoreError> {
             })?;
             let file = directory.path().join("tink.db");
             let connection = connect(&file, "OFF")?;
-            Ok(Opened { connection, file, held: Held { _lock: None, _directory: Some(directory) } })
+            Ok(Opened { connection, file, held: Held { lock: None, _directory: Some(directory) } })
         }
     }
 }
