@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn a_claim_that_is_given_up_is_free_although_a_process_just_forked_has_its_descriptors() {
         let dir = tempfile::tempdir().unwrap();
-        let claim = Claim::take(Spec { args: vec!["true".to_owned()], ..Spec::new("a", dir.path(), vec!["/".into()]) }).unwrap();
+        let claim = Claim::take(Spec { args: vec!["true".to_owned()], ..Spec::new("a", dir.path(), vec!["/".into()]) })
+            .unwrap();
         // What any other thread's fork copies, until its exec closes it.
         let copied = claim.lock.as_ref().unwrap().try_clone().unwrap();
         drop(claim);
