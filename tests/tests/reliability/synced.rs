@@ -80,6 +80,7 @@ fn an_image_is_synced_before_image2disk_says_that_it_is_written() -> Result<()> 
     scenario("an_image_is_synced_before_image2disk_says_that_it_is_written", |run| {
         let (device_file, file) = (run.scratch().join("device"), run.scratch().join("disk.img"));
         fs::File::create(&device_file)?.set_len(IMAGE_BYTES)?;
+        let (file, directory) = (path_text(&file)?, path_text(run.scratch())?);
         let device = LoopDevice::attach(&device_file)?;
         // Zeros at the end are not written but cleared, and make a file longer, both of which are to last as well.
         for (name, length) in [("full.img", DATA_BYTES as u64), ("sparse.img", IMAGE_BYTES)] {
@@ -87,11 +88,16 @@ fn an_image_is_synced_before_image2disk_says_that_it_is_written() -> Result<()> 
             fs::write(&image, vec![b'x'; DATA_BYTES])?;
             fs::OpenOptions::new().write(true).open(&image)?.set_len(length)?;
             let url = format!("file://{}", path_text(&image)?);
-            for disk in [path_text(&file)?, path_text(&device.0)?] {
+            for disk in [file, path_text(&device.0)?] {
                 let calls = calls_of(run, "image2disk", &[("IMG_URL", &url), ("DEST_DISK", disk)])?;
                 let cleared = calls.iter().any(|call| is_on(call, &["fallocate"], disk));
                 assert_eq!(cleared, name == "sparse.img", "{calls:#?}");
-                ensure!(synced_at(&calls, disk)? < told_at(&calls)?, "told before the sync: {calls:#?}");
+                let (synced, told) = (synced_at(&calls, disk)?, told_at(&calls)?);
+                ensure!(synced < told, "told before the sync: {calls:#?}");
+                // A device had its name before.
+                let directory = calls.iter().rposition(|call| is_on(call, &SYNCS, directory) && call.ends_with(" = 0"));
+                let named = disk != file || directory.is_some_and(|named| synced < named && named < told);
+                ensure!(named, "told before the name was synced: {calls:#?}");
             }
         }
         Ok(())

@@ -70,10 +70,18 @@ pub fn write(path: &str, source: &mut dyn Read, so_far: &AtomicU64) -> Result<u6
         reach(&disk, written).map_err(disk_error("set the length of"))?;
     }
     disk.sync_all().map_err(disk_error("sync"))?;
-    if kind == Kind::BlockDevice {
-        reread_partitions(&mut disk);
+    match kind {
+        Kind::BlockDevice => reread_partitions(&mut disk),
+        Kind::File => sync_name(path).map_err(disk_error("sync the directory of"))?,
+        Kind::Other => {}
     }
     Ok(written)
+}
+
+/// A file that was not there before is found after a power cut only when its directory was synced, too.
+fn sync_name(path: &str) -> io::Result<()> {
+    let path = std::fs::canonicalize(path)?;
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
 /// Fills `piece` as far as the source goes.
