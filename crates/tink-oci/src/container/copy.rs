@@ -1,4 +1,4 @@
-//! The layers' content copied into one directory, for kernels without overlayfs.
+//! The layers' content copied into one directory, where overlayfs cannot be.
 
 use std::collections::HashMap;
 use std::ffi::CString;

@@ -36,17 +36,21 @@ impl Rootfs {
     pub(super) fn assemble(spec: &Spec, name: &Path) -> Result<Self, StartFailure> {
         let path = make_dir(&spec.dir, ROOTFS_DIR)?;
         let on_disk = spec.upper == Upper::Auto && can_hold_upper(&spec.dir)?;
-        match Self::mount_overlay(spec, name, &path, on_disk) {
-            Ok(()) => {}
+        let failed_with = |failure: &StartFailure, errno: Errno| failure.errno() == Some(errno.raw_os_error());
+        let mounted = match Self::mount_overlay(spec, name, &path, on_disk) {
             // The kernel knows better than our list what it cannot write to.
-            Err(failure) if on_disk && failure.errno() == Some(Errno::INVAL.raw_os_error()) => {
-                Self::mount_overlay(spec, name, &path, false)?;
+            Err(failure) if on_disk && failed_with(&failure, Errno::INVAL) => {
+                Self::mount_overlay(spec, name, &path, false)
             }
-            Err(failure) if failure.errno() == Some(Errno::NODEV.raw_os_error()) => {
-                Self::copy(spec, &path, on_disk)?;
+            mounted => mounted,
+        };
+        match mounted {
+            // There is no overlayfs, or none on such layers: two overlays are below them, and the kernel stacks no third.
+            Err(failure) if failed_with(&failure, Errno::NODEV) || failed_with(&failure, Errno::INVAL) => {
+                Self::copy(spec, &path, on_disk)
             }
-            Err(failure) => return Err(failure),
-        }
+            mounted => mounted,
+        }?;
         let root = Root::open(&path).doing(|| format!("open the root file system {}", path.display()))?;
         Ok(Self { path, root })
     }
@@ -86,7 +90,7 @@ impl Rootfs {
         mount_with_fallbacks(name, path, &options).doing(what)
     }
 
-    /// For a kernel without overlayfs: the layers' content, copied.
+    /// Where overlayfs cannot be: the layers' content, copied.
     fn copy(spec: &Spec, path: &Path, on_disk: bool) -> Result<(), StartFailure> {
         let upper = make_dir(&writable_base(spec, on_disk)?, UPPER_DIR)?;
         copy_layers(&spec.layers, &upper)?;

@@ -33,14 +33,35 @@ async fn a_container_runs_with_its_state_on_a_ramfs() {
     drop(works_below(place.path()).await);
 }
 
+fn overlay(below: &Path, place: &Path) -> Mounted {
+    for dir in ["lower", "upper", "work"] {
+        std::fs::create_dir(below.join(dir)).unwrap();
+    }
+    let base = below.display();
+    let options = format!("lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work");
+    Mounted::new(place, &["-t", "overlay", "-o", &options, "none"])
+}
+
 #[tokio::test]
 async fn a_container_runs_with_its_state_on_an_overlay() {
     let (place, below) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    for dir in ["lower", "upper", "work"] {
-        std::fs::create_dir(below.path().join(dir)).unwrap();
+    let _mounted = overlay(below.path(), place.path());
+    drop(works_below(place.path()).await);
+}
+
+/// The kernel stacks two overlays and no third: in an action of an action of a worker that an engine runs.
+#[tokio::test]
+async fn a_container_runs_with_its_state_on_an_overlay_on_an_overlay() {
+    let (place, middle, below) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let memory = tempfile::tempdir().unwrap();
+    let _memory = Mounted::tmpfs(memory.path(), "size=64m");
+    let _middle = overlay(below.path(), middle.path());
+    for dir in ["upper", "work"] {
+        std::fs::create_dir(memory.path().join(dir)).unwrap();
     }
-    let base = below.path().display();
-    let options = format!("lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work");
+    let (lower, memory) = (middle.path().display(), memory.path().display());
+    let options = format!("lowerdir={lower},upperdir={memory}/upper,workdir={memory}/work");
     let _mounted = Mounted::new(place.path(), &["-t", "overlay", "-o", &options, "none"]);
     drop(works_below(place.path()).await);
 }
