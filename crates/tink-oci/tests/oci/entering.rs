@@ -5,9 +5,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tink_oci::{ExecError, ExecRequest, PidNamespace, exec_command, wait};
+use tink_oci::{ExecError, ExecRequest, LoopDevice, PidNamespace, Volume, exec_command, wait};
 
-use crate::support::{Mounted, Trial, host_shell, leftovers, probe};
+use crate::support::{Trial, assert_free, host_shell, probe, processes_of};
 
 async fn running(pid: PidNamespace) -> Trial {
     let mut trial = Trial::shell("echo up; echo 7 > /tmp/mark; while :; do sleep 1000; done");
@@ -131,13 +131,16 @@ async fn a_container_ends_though_a_further_program_is_stopped_from_its_terminal(
 #[tokio::test]
 async fn further_programs_end_with_their_container_and_keep_nothing_of_it() {
     for pid in [PidNamespace::Private, PidNamespace::Host] {
-        let mut trial = Trial::shell("echo up; read _ < /gate; exit 5");
-        let disk = trial.host_dir().join("disk");
-        std::fs::create_dir(&disk).unwrap();
-        let mounted = Mounted::tmpfs(&disk, "");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(8 << 20).unwrap();
+        let disk = LoopDevice::attach(file.path()).unwrap();
+        let node = disk.path().display();
+        let mut trial = Trial::shell(&format!(
+            "mke2fs {node} > /dev/null && mkdir /disk && mount -t ext2 {node} /disk && echo up; read _ < /gate; exit 5"
+        ));
         trial.spec.pid = pid;
         let gate = trial.gate();
-        trial.spec.volumes.push(tink_oci::Volume::bind(&disk, "/disk"));
+        trial.spec.volumes.push(Volume::bind("/dev", "/dev"));
         trial.launch();
         trial.printed("up").await;
         let script = "cd /disk; setsid sleep 1000 & echo in; while :; do sleep 1000; done";
@@ -148,10 +151,9 @@ async fn further_programs_end_with_their_container_and_keep_nothing_of_it() {
         std::fs::write(gate, "go\n").unwrap();
         let exit = wait(trial.dir()).await.unwrap();
         assert_eq!((exit.code(), exit.unkillable), (5, 0), "{pid:?}");
-        assert_eq!(leftovers(&trial.spec.id, std::path::Path::new("/nonexistent")), Vec::<String>::new());
+        assert_eq!(processes_of(&trial.spec.id), Vec::<String>::new());
         assert_eq!(trial.shim_log(), "", "{pid:?}");
-        // Busy, it could not be unmounted.
-        drop(mounted);
+        assert_free(&disk);
         for mut child in children {
             assert_eq!(child.wait().unwrap().code(), Some(137), "{pid:?}");
         }

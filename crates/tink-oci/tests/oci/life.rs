@@ -77,10 +77,7 @@ async fn processes_that_left_session_and_group_end_with_the_program() {
         trial.spec.pid = pid;
         let exit = trial.run().await;
         assert_eq!((exit.code(), exit.unkillable), (4, 0));
-        assert_eq!(
-            crate::support::leftovers(&trial.spec.id, std::path::Path::new("/nonexistent")),
-            Vec::<String>::new()
-        );
+        assert_eq!(crate::support::processes_of(&trial.spec.id), Vec::<String>::new());
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tink_oci::{ExitStatus, LogItem, LogReader, Record, Spec, Stream, remove, wait};
+use rustix::fs::{Mode, OFlags, open};
+use tink_oci::{ExitStatus, LogItem, LogReader, LoopDevice, Record, Spec, Stream, remove, wait};
 
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -175,8 +176,8 @@ impl Drop for Trial {
     }
 }
 
-/// What of a container is still there: processes that run in its root or were started for it, mounts, cgroups, its directory.
-pub fn leftovers(id: &str, base: &Path) -> Vec<String> {
+/// What of a container is still there: its directory, mounts, processes, cgroups.
+fn leftovers(id: &str, base: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let base_text = base.to_str().unwrap();
     if base.join("state").exists() {
@@ -187,18 +188,9 @@ pub fn leftovers(id: &str, base: &Path) -> Vec<String> {
     {
         found.push(mount.to_owned());
     }
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
-        // Dead already, and another process's to reap: orphans of a killed shim go to the machine's first process.
-        if read("stat").contains(") Z ") {
-            continue;
-        }
-        if read("cgroup").contains(id)
-            || (read("cmdline").contains(base_text) && read("cmdline").starts_with("tink-shim"))
-        {
-            found.push(format!("process {}: {}", entry.path().display(), read("cmdline").replace('\0', " ")));
-        }
-    }
+    found.extend(processes(|cgroup, words| {
+        cgroup.contains(id) || (words.contains(base_text) && words.starts_with("tink-shim"))
+    }));
     let mut dirs = vec![PathBuf::from("/sys/fs/cgroup")];
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -211,6 +203,36 @@ pub fn leftovers(id: &str, base: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// The processes in a container's cgroups. When its exit is told there is none; the cgroups themselves go after.
+pub fn processes_of(id: &str) -> Vec<String> {
+    processes(|cgroup, _| cgroup.contains(id))
+}
+
+/// The processes of which this holds, given their cgroups and their command line.
+fn processes(wanted: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+        // Dead already, and another process's to reap: orphans of a killed shim go to the machine's first process.
+        if read("stat").contains(") Z ") {
+            continue;
+        }
+        let words = read("cmdline");
+        if wanted(&read("cgroup"), &words) {
+            found.push(format!("process {}: {}", entry.path().display(), words.replace('\0', " ")));
+        }
+    }
+    found
+}
+
+/// Nobody has the device mounted: it is opened as the kernel does to read a partition table anew, once.
+pub fn assert_free(device: &LoopDevice) {
+    let node = device.path();
+    if let Err(error) = open(node, OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC, Mode::empty()) {
+        panic!("{} is busy: {error}", node.display());
+    }
 }
 
 /// Runs the launcher.

@@ -1,11 +1,11 @@
 //! Layers and volumes.
 
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use tink_oci::{LoopDevice, Volume};
 
-use crate::support::{Mounted, Trial, host_shell};
+use crate::support::{Mounted, Trial, assert_free, host_shell};
 
 #[tokio::test]
 async fn a_volume_is_there_in_both_directions() {
@@ -180,9 +180,7 @@ async fn a_disk_left_mounted_is_free_as_soon_as_the_exit_is_known() {
         ));
         trial.spec.volumes = vec![Volume::bind("/dev", "/dev")];
         trial.output().await;
-        // As the kernel does for a partition table to be read anew: nobody else may use the device.
-        let exclusive = std::fs::File::options().read(true).custom_flags(rustix_o_excl()).open(device.path());
-        exclusive.unwrap_or_else(|error| panic!("{node} is busy: {error}"));
+        assert_free(&device);
     }
 }
 
@@ -209,16 +207,10 @@ async fn a_command_runs_in_the_system_on_a_disk_with_devices_proc_sys_and_name_s
         trial.spec.dns = tink_oci::Dns::Text("nameserver 192.0.2.53\n".to_owned());
         trial.spec.volumes = volumes;
         assert_eq!(trial.output().await, "nameserver 192.0.2.53");
-        let exclusive = std::fs::File::options().read(true).custom_flags(rustix_o_excl()).open(device.path());
-        exclusive.unwrap_or_else(|error| panic!("{node} is busy: {error}"));
+        assert_free(&device);
         let inside = host_shell(&format!("debugfs -R 'cat /etc/inside' {node} 2>/dev/null"));
         assert!(inside.parse::<u32>().is_ok_and(|processors| processors > 0), "{inside:?}");
     }
-}
-
-/// `O_EXCL` of open(2): for a block device, fail while somebody has it mounted.
-fn rustix_o_excl() -> i32 {
-    0o200
 }
 
 #[tokio::test]
