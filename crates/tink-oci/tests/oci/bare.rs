@@ -66,9 +66,12 @@ async fn what_outlives_a_killed_shim_is_removed_with_the_container() {
         let trial = bare(pid, "setsid sleep MARK & exec su -s /bin/sh web -c 'echo up; exec sleep MARK'");
         let record = launch(&trial);
         trial.printed("up").await;
+        while survivors(&trial).len() < 2 {
+            tokio::task::yield_now().await;
+        }
         host_shell(&format!("kill -9 {}", record.shim.pid));
         assert!(wait(trial.dir()).await.is_err());
-        assert_ne!(survivors(&trial), Vec::<String>::new(), "{pid:?}: or nothing is shown here");
+        assert_eq!(survivors(&trial).len(), 2, "{pid:?}: or nothing is shown here");
         stop(trial.dir(), Duration::ZERO).await.unwrap();
         assert_eq!(survivors(&trial), Vec::<String>::new(), "{pid:?}");
         remove(trial.dir()).await.unwrap();
