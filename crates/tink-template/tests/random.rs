@@ -220,15 +220,18 @@ proptest! {
         }
     }
 
+    /// With more of what is a line break to some readers than chance would bring.
     #[test]
-    fn a_value_comes_back_from_json_and_yaml(text in "\\PC{0,40}") {
+    fn a_value_comes_back_from_json_and_yaml(text in "(\\PC|[\u{85}\u{2028}\u{2029} \n0]){0,40}") {
+        // `toYaml` leaves out the last line break, as Go's does; at the end it would be this text's.
+        let text = text.trim_end_matches('\n');
         let data = Data::bare(serde_json::json!({"s": text, "l": [text, {"k": text}]}));
         let template = "{{.s | toJson | fromJson}}\u{1}{{(.l | toYaml | fromYaml) | toJson}}\u{1}{{.l | toJson}}\u{1}{{.s | b64enc | b64dec}}\u{1}{{.s | b32enc | b32dec}}";
         let rendered = render(template, &data, &Limits::default()).unwrap().text;
         let parts: Vec<&str> = rendered.split('\u{1}').collect();
-        prop_assert_eq!(parts[0], &text);
+        prop_assert_eq!(parts[0], text);
         prop_assert_eq!(parts[1], parts[2]);
-        prop_assert_eq!(parts[3], &text);
-        prop_assert_eq!(parts[4], &text);
+        prop_assert_eq!(parts[3], text);
+        prop_assert_eq!(parts[4], text);
     }
 }

@@ -19,6 +19,9 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("v: a b\n", "yaml", "Go loses U+0085, since it writes by way of reading its own JSON as YAML"),
     ("- a b\n", "yaml", "the same"),
     ("<<: 1\n", "yaml", "Go's output reads back as a merge"),
+    ("v: 'a\u{2028}  b'\n", "yaml", "Go's output reads back with two blanks more in YAML 1.2"),
+    ("? 'a\u{2028}  b'\n: 1\n", "yaml", "the same"),
+    ("- 'a\u{2028}  b'\n", "yaml", "the same"),
 ];
 
 fn table() -> Vec<Value> {

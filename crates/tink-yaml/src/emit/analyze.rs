@@ -29,7 +29,8 @@ pub(super) fn analyze(text: &str) -> Allowed {
         return Allowed { multiline: false, plain: true, single_quoted: true, block: false };
     }
     let multiline = text.contains(is_break);
-    let special = text.chars().any(|c| !is_printable(c));
+    // Go writes the separators as line breaks, indented after them, which only YAML 1.1 reads back as they were.
+    let special = text.chars().any(|c| !is_printable(c) || matches!(c, '\u{2028}' | '\u{2029}'));
     let pair = |first: fn(char) -> bool, second: fn(char) -> bool| {
         text.chars().zip(text.chars().skip(1)).any(|(a, b)| first(a) && second(b))
     };
