@@ -789,7 +789,21 @@ proptest! {
 
     #[test]
     fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
+        // The walk by hand takes them for a plain archive, also where they begin as gzip, zstd, xz or bzip2 does.
+        prop_assume!(!matches!(bytes.as_slice(), [0x1f, 0x8b, ..] | [0x28, 0xb5, ..] | [0x50..=0x5f, 0x2a, ..] | [0xfd, b'7', ..] | [b'B', b'Z', ..]));
         let _ = unpack(&bytes, Whiteouts::Overlay);
+    }
+
+    #[test]
+    fn random_bytes_that_look_compressed_never_panic(
+        magic in proptest::sample::select(vec![&b"\x1f\x8b\x08"[..], b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18", b"\xfd7zXZ\0", b"BZh"]),
+        bytes in proptest::collection::vec(any::<u8>(), 0..4000),
+    ) {
+        let place = Place::new();
+        let bytes = [magic, &bytes].concat();
+        let result = unpack_layer(&bytes[..], &place.root(), Whiteouts::Overlay, Limits::default(), &mut Room(1 << 30));
+        prop_assert!(result.is_err(), "{result:?}");
+        place.assert_nothing_outside();
     }
 
     #[test]
